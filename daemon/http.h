@@ -1,0 +1,108 @@
+/* A strict HTTP/1.1 front on libevent buffer events: parse, bound, authorise, route, reply.
+ *
+ * One struct http_server belongs to one thread with its own event_base; every function is called on that thread unless
+ * it says otherwise. Only requests that cannot be read in two ways get through: exactly one Host, at most one
+ * Content-Length of digits, no Transfer-Encoding (411), no NUL, bare LF, folded or nameless header. Everything else is
+ * answered with a JSON error and the connection is closed. HEAD is GET without its body. Pipelined requests are
+ * answered in order. Each connection has a deadline for a whole request and one for idling; each listener a bound on
+ * connections (it stops accepting, and again at EMFILE until a timer has passed). */
+#ifndef RANKD_DAEMON_HTTP_H
+#define RANKD_DAEMON_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+
+struct event_base;
+struct http_server;
+struct http_exchange; /* one request and its reply to come */
+
+enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_PUT = 8, HTTP_DELETE = 16 };
+enum http_scope { HTTP_OPEN, HTTP_READ, HTTP_INGEST, HTTP_ADMIN }; /* what a token must allow */
+
+struct http_limits { /* copied; http_server_set_limits changes them while running */
+    size_t max_header, max_body;
+    unsigned max_connections;
+    int64_t request_timeout_ms, idle_timeout_ms;
+};
+
+struct http_request { /* valid until the exchange is replied to */
+    enum http_method method; /* HEAD is given to handlers as HTTP_GET */
+    struct slice path;       /* decoded, no NUL, at most 1 KiB */
+    struct slice query;      /* still encoded; see http_query */
+    struct slice body;       /* unpacked when it came gzipped */
+    struct slice content_type; /* media type alone, lower case, empty when absent */
+};
+
+struct http_route {
+    const char *path; /* exact */
+    enum http_method method;
+    enum http_scope scope;
+    const char *body_types; /* media types accepted for a body, comma-separated; NULL = a body is refused (415) */
+    void (*handle)(struct http_exchange *x, const struct http_request *r, void *arg);
+};
+
+struct http_tokens; /* bearer tokens with scopes, immutable once loaded; compared in constant time */
+/* File of lines "TOKEN SCOPE[,SCOPE]" (read, ingest, admin), # comments. Tokens are 16 to 256 printable bytes; the file
+ * must not be readable by others. */
+int http_tokens_load(const char *path, struct http_tokens **out, struct err *e) ERR_MUST_CHECK;
+void http_tokens_free(struct http_tokens *t);
+
+struct http_stats { /* relaxed atomics, readable by any thread */
+    _Atomic uint64_t accepted, refused_emfile, at_connection_limit, open, timeouts, disconnects, malformed;
+    _Atomic uint64_t replies[6]; /* by hundreds: [2] = 2xx */
+};
+
+struct http_server_options {
+    const struct http_route *routes; /* static, n_routes of them */
+    size_t n_routes;
+    void *arg; /* given to handlers */
+    struct http_limits limits;
+    const char *hosts;                /* as option http.hosts; NULL or "*" = any (unix sockets) */
+    const struct http_tokens *tokens; /* NULL = every request has every scope; otherwise HTTP_OPEN alone is free */
+    struct http_stats *stats;         /* shared by the servers of one listener */
+    /* Called once a reply was handed to the socket: route (NULL when none matched), status, time since the first byte
+     * of the request. May be NULL. */
+    void (*done)(void *arg, const struct http_route *route, int status, uint64_t latency_ns);
+};
+
+int http_server_new(struct event_base *base, const struct http_server_options *o, struct http_server **out, struct err *e) ERR_MUST_CHECK;
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
+void http_server_set_tokens(struct http_server *s, const struct http_tokens *tokens); /* the old ones may then be freed */
+
+/* Takes over a listening socket (several servers may share one made with SO_REUSEPORT, or the same descriptor dup'ed). */
+int http_server_listen(struct http_server *s, int fd, struct err *e) ERR_MUST_CHECK;
+/* Stops accepting; open exchanges go on. http_server_free closes everything at once (deferred exchanges stay valid
+ * until their http_reply, which then does nothing but free them). */
+void http_server_stop(struct http_server *s);
+void http_server_free(struct http_server *s);
+unsigned http_server_open(const struct http_server *s); /* connections with a request under way */
+
+/* Listening sockets. address is "host:port" ("[::1]:8080" for IPv6); a port of 0 picks a free one. *fd is non-blocking,
+ * close-on-exec. bound (NULL allowed) receives the text of the address really bound. loopback tells whether the address
+ * is reachable from this machine alone. A stale unix socket file is replaced, a live one refused (ERR_BUSY). */
+int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback, struct err *e) ERR_MUST_CHECK;
+int http_listen_unix(const char *path, int *fd, struct err *e) ERR_MUST_CHECK;
+
+/* Replies. Exactly one reply per exchange, on the owning thread, inside the handler or later; x is gone afterwards.
+ * body is copied. headers: extra header lines "Name: value\r\n" or NULL. */
+void http_reply(struct http_exchange *x, int status, const char *content_type, const char *headers, struct slice body);
+/* {"error":{"code","message","field","limit"}}; field and limit may be NULL. 405 needs headers with Allow, 429 and 503 Retry-After. */
+void http_reply_error(struct http_exchange *x, int status, const char *code, const char *message, const char *field,
+                      const char *limit, const char *headers);
+/* A buffer of the server for building the body of the current reply: cleared at each call, never freed by handlers. */
+struct buf *http_scratch(struct http_exchange *x);
+/* The base that owns x, for a handler that replies later. */
+struct event_base *http_base(struct http_exchange *x);
+
+/* Value of a query parameter, percent-decoded into out ('+' is a space). 1 found, 0 absent, ERR_SYNTAX for bad encoding,
+ * a NUL or a repeated name, ERR_RANGE when longer than size - 1. */
+int http_query(struct slice query, const char *name, char *out, size_t size) ERR_MUST_CHECK;
+/* The first query parameter whose name is not in the comma-separated list known: copied into out, 1; else 0. */
+int http_query_unknown(struct slice query, const char *known, char *out, size_t size);
+
+#endif

@@ -1,0 +1,26 @@
+/* The two clocks of the machine, replaceable in tests. Nothing that enters the model may read them. */
+#ifndef RANKD_BASE_CLOCK_H
+#define RANKD_BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/slice.h"
+
+int64_t clock_wall_ms(void);    /* since 1970-01-01 UTC */
+uint64_t clock_steady_ns(void); /* never goes back; origin unspecified */
+
+/* Test hook: both clocks answer from fn (wall in ms, steady = the same in ns) until called with NULL. */
+void clock_replace(int64_t (*wall_ms)(void));
+
+#define CLOCK_MS_MIN INT64_C(0)
+#define CLOCK_MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
+
+/* RFC 3339 date-time with 'T' or ' ', fraction of any length (cut to ms), 'Z' or an offset; a leap second counts as
+ * the second before. False when s is not one or lies outside [CLOCK_MS_MIN, CLOCK_MS_MAX]. */
+bool clock_parse(struct slice s, int64_t *ms);
+/* 2023-11-14T22:13:20.123Z; ms within the range above. */
+void clock_format(int64_t ms, char out[32]);
+
+#endif
