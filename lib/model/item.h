@@ -1,0 +1,135 @@
+/* The item table: ids, and one row of state per item that the learner replaces and everybody may read.
+ *
+ * A row is 64 bytes of head, then q (dim), then y (dim), without holes; row numbers are given in order of first
+ * appearance. ITEM_BLOCK_ROWS consecutive rows are the unit of a checkpoint. All memory is mapped for max_items at
+ * creation and used as items arrive: rows never move.
+ *
+ * Threads: the learner alone changes anything. Other threads read rows through item_read (whole rows under the sequence
+ * word) and ids inside an epoch section. The store thread copies blocks of a checkpoint with items_take_block. */
+#ifndef RANKD_MODEL_ITEM_H
+#define RANKD_MODEL_ITEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/epoch.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/model/params.h"
+
+#define ITEM_NONE       UINT32_MAX
+#define ITEM_BLOCK_ROWS 32u
+#define ITEM_NEVER      INT64_MAX
+#define ITEM_NO_TREND   (-1e300) /* log2 of nothing */
+
+struct item_head { /* 64 bytes */
+    _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
+    uint32_t generation;  /* of the row number: raised when an erased row is given to another item */
+    float bias;
+    float q_sum, y_sum; /* AdaGrad sums of q and bias, and of y */
+    float count;        /* events, decayed to count_ms */
+    int64_t count_ms;
+    double trend[MODEL_TRENDS]; /* log2 of the event count decayed with half-life h, plus clock / h; ITEM_NO_TREND before the first */
+    uint32_t live;              /* 1 + place in the live list; 0 when not live */
+    uint32_t known;             /* 1 while an id owns the row */
+};
+
+struct items {
+    uint32_t dim, max_items;
+    size_t stride;            /* bytes of a row */
+    unsigned char *rows;      /* (max_items, stride) */
+    _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
+    uint32_t n_known, n_live; /* learner */
+    uint32_t *live;           /* (n_live) rows, learner */
+    uint32_t *free_rows;      /* erased rows, last freed is reused first; learner */
+    uint32_t n_free;
+    _Atomic int64_t *expires_ms; /* (max_items) wall time from which an item is not shown; ITEM_NEVER */
+    _Atomic uint8_t *available;  /* (max_items) 1 unless its description says otherwise */
+
+    struct item_ids *ids; /* id <-> row; private to item_ids.c */
+    struct epoch *epoch;
+    const struct model_params *params;
+
+    uint8_t *dirty;           /* (n_blocks) changed since its last checkpoint began; learner */
+    _Atomic uint8_t *pending; /* (n_blocks) enum item_pending */
+    uint32_t n_dirty;
+    _Atomic(struct item_frozen *) frozen; /* blocks the learner copied for the checkpoint under way */
+    uint32_t *touched;        /* rows changed since the last publish, each once; learner */
+    uint8_t *is_touched;
+    uint32_t n_touched;
+    struct buf *ops; /* id rows to store with the next checkpoint; see model_ops */
+};
+
+int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out, struct err *e) ERR_MUST_CHECK;
+void items_free(struct items *t);
+
+static inline struct item_head *item_head(const struct items *t, uint32_t row) {
+    return (struct item_head *)(void *)(t->rows + (size_t)row * t->stride);
+}
+static inline float *item_q(const struct items *t, uint32_t row) {
+    return (float *)(void *)(t->rows + (size_t)row * t->stride + sizeof(struct item_head));
+}
+static inline float *item_y(const struct items *t, uint32_t row) { return item_q(t, row) + t->dim; }
+
+/* Any thread, inside an epoch section (the learner needs none). ITEM_NONE when unknown. The id lives to the section's end. */
+uint32_t items_find(const struct items *t, struct slice id);
+struct slice items_id(const struct items *t, uint32_t row); /* empty when no id owns the row */
+
+/* A row for a new id with its start values, not live. ERR_FULL at max_items. */
+int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) ERR_MUST_CHECK;
+/* Frees the row: id gone, generation raised, not live, row zeroed. */
+void items_remove(struct items *t, uint32_t row);
+void items_set_live(struct items *t, uint32_t row, bool live);
+void items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms); /* as in struct event: -1 = as before; INT64_MIN = as before, -1 = never */
+
+/* Learner: must stand before a row changes (keeps the checkpoint's copy, marks the row) and between the two calls below
+ * every store goes through item_store. */
+void item_change(struct items *t, uint32_t row);
+static inline void item_begin(struct item_head *h) {
+    uint32_t s = atomic_load_explicit(&h->seq, memory_order_relaxed);
+    atomic_store_explicit(&h->seq, s + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+static inline void item_end(struct item_head *h) {
+    uint32_t s = atomic_load_explicit(&h->seq, memory_order_relaxed);
+    atomic_store_explicit(&h->seq, s + 1, memory_order_release);
+}
+/* Replaces bytes of a row in whole 8-byte words (dst 8-byte aligned, n a multiple of 8) by relaxed atomic stores. */
+static inline void item_store(void *dst, const void *src, size_t n) {
+    _Atomic uint64_t *d = dst;
+    const unsigned char *s = src;
+    for (size_t k = 0; k < n / 8; k++) {
+        uint64_t w;
+        memcpy(&w, s + 8 * k, 8);
+        atomic_store_explicit(&d[k], w, memory_order_relaxed);
+    }
+}
+/* The head without its sequence word. The learner builds a copy, changes it and stores it back. */
+static inline void item_store_head(struct item_head *dst, const struct item_head *src) {
+    atomic_store_explicit((_Atomic uint32_t *)&dst->generation, src->generation, memory_order_relaxed);
+    item_store((unsigned char *)dst + 8, (const unsigned char *)src + 8, sizeof *src - 8);
+}
+
+/* Any thread: a whole row as it stood at one moment. q and y may be NULL. head->seq is not meaningful. */
+void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y);
+
+/* Checkpoint. begin (learner): every dirty block is pending, none dirty. take (store thread): copies block b if it is
+ * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen,
+ * in any order, until it returns 0. abandon (learner, store thread idle): what was pending or taken is dirty again. */
+uint32_t items_checkpoint_begin(struct items *t); /* number of pending blocks */
+uint32_t items_blocks(const struct items *t);     /* blocks in use at the last checkpoint_begin */
+size_t items_block_bytes(const struct items *t);
+int items_take_block(struct items *t, uint32_t block, void *out);
+int items_take_frozen(struct items *t, uint32_t *block, void *out);
+void items_mark_dirty(struct items *t, uint32_t block); /* learner */
+
+/* Loading, before any other thread runs: blocks, then ids (which also restores generation, availability and expiry), then finish, which
+ * rebuilds what is derived and checks that it fits together. */
+int items_load_block(struct items *t, uint32_t block, struct slice bytes, struct err *e) ERR_MUST_CHECK;
+int items_load_id(struct items *t, uint32_t row, struct slice value, struct err *e) ERR_MUST_CHECK;
+int items_load_end(struct items *t, struct err *e) ERR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,93 @@
+/* The model: learns one event at a time, and answers from what was published.
+ *
+ * A function of (events in order, parameters, seed) to the bit. One learner thread calls everything here but
+ * model_view and the reading side of its parts. */
+#ifndef RANKD_MODEL_MODEL_H
+#define RANKD_MODEL_MODEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/draw.h"
+#include "lib/base/epoch.h"
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+#include "lib/base/slice.h"
+#include "lib/model/item.h"
+#include "lib/model/kernel.h"
+#include "lib/model/params.h"
+#include "lib/model/scan.h"
+#include "lib/model/user.h"
+
+struct recent;
+struct dedup;
+
+struct model_stats { /* relaxed atomics, any thread */
+    _Atomic uint64_t pairs;     /* (user, item) pairs that trained */
+    _Atomic uint64_t steps;     /* pairwise steps: pairs times negatives found */
+    _Atomic uint64_t repeats;   /* items of events that refreshed the history alone */
+    _Atomic uint64_t clipped;   /* gradients shortened to params.clip */
+    _Atomic uint64_t refused;   /* rows that would have become non-finite and were left as they were */
+    _Atomic uint64_t late;      /* events older than the model clock */
+    _Atomic uint64_t held_back; /* events whose time was ahead of what the clock's guards allow */
+    _Atomic uint64_t forgotten; /* entries dropped from user rows at params.user_items */
+    _Atomic uint64_t items_full, items, live;
+};
+
+struct model {
+    struct model_params params;
+    const struct kernel *kernel;
+    struct epoch *epoch;
+    struct items *items;
+    struct users *users;
+    struct scan *scan;
+    struct recent *recent;
+    struct dedup *dedup;
+    int64_t clock_ms; /* model clock; -1 before the first event. Learner */
+    struct buf ops;   /* changes of id and text rows since the last checkpoint began, in order; see model_ops_next */
+    struct model_stats stats;
+    struct learn *learn; /* scratch of the learning step */
+    _Atomic int64_t published_clock_ms;
+};
+
+/* params are copied and checked (ERR_RANGE names the field). n_readers: serving threads and the store thread. */
+int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes, const struct user_backing *backing,
+              unsigned n_readers, struct model **out, struct err *e) ERR_MUST_CHECK;
+void model_free(struct model *m);
+
+/* The time an event counts at. ts_ms: its own time; arrival_ms: when it arrived by a trusted clock, or INT64_MIN. Moves
+ * the model clock forward to the result if that is later. */
+int64_t model_accept_time(struct model *m, int64_t ts_ms, int64_t arrival_ms);
+
+/* True when the id was accepted before within the window; otherwise remembers it. Called for accepted events only. */
+bool model_seen(const struct model *m, struct hash128 id);
+void model_remember(struct model *m, struct hash128 id);
+
+struct model_event {
+    struct draw_place place; /* index is set by the model */
+    uint32_t type;           /* index into params.types */
+    struct slice user;
+    const struct slice *items;
+    size_t n_items;
+    int64_t ts_ms; /* from model_accept_time */
+};
+/* Learns one behaviour event: items in order, each judged from the state before the first. Nothing is changed on an
+ * error: ERR_FULL in field "items" (max_items) or "users" (see users_touch), ERR_CORRUPT, ERR_NOMEM. */
+int model_learn(struct model *m, const struct model_event *ev, struct err *e) ERR_MUST_CHECK;
+
+int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text, struct err *e) ERR_MUST_CHECK;
+int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) ERR_MUST_CHECK;
+int model_erase_user(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
+int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
+
+/* Makes everything learned so far visible to readers. */
+void model_publish(struct model *m);
+
+/* Statistics that go with a checkpoint: the changed blocks of the recent ring and of the dedup window, as (block, bytes) puts.
+ * Learner, at the beginning of a checkpoint; the callback copies. */
+enum model_op { MODEL_PUT_ID = 1, MODEL_DEL_ID, MODEL_PUT_ITEM_TEXT, MODEL_DEL_ITEM_TEXT, MODEL_PUT_USER_TEXT, MODEL_DEL_USER_TEXT };
+/* Walks a taken ops buffer: 1 and the next change (key: row as u32 big-endian for ids, else the id), 0 at the end. */
+int model_ops_next(struct slice *rest, enum model_op *op, struct slice *key, struct slice *value);
+
+#endif

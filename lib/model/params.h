@@ -1,0 +1,43 @@
+/* What the model is a function of, besides the log: sizes, steps and half-lives. */
+#ifndef RANKD_MODEL_PARAMS_H
+#define RANKD_MODEL_PARAMS_H
+
+#include <stdint.h>
+
+#define MODEL_MAX_TYPES    16
+#define MODEL_MAX_DIM      256
+#define MODEL_MAX_NEGATIVES 512
+#define MODEL_MAX_HISTORY  255
+#define MODEL_TRENDS       3
+
+/* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
+#define MODEL_ARITHMETIC 1
+
+struct model_type {
+    float weight;         /* of the learning step; 0 = counts, does not train */
+    float history_weight; /* of such an item in the user vector */
+};
+
+struct model_params {
+    uint32_t dim; /* floats in an embedding: 16 to MODEL_MAX_DIM, a multiple of 16 */
+    uint64_t seed;
+    uint32_t max_items;
+    uint32_t user_items; /* most items remembered of a user */
+    uint32_t negatives;  /* 1 to MODEL_MAX_NEGATIVES */
+    uint32_t recent_events;
+    float recent_share;
+    float step, under_root;
+    float start_item, start_user; /* deviations of start values */
+    float clip;                   /* largest norm of a user vector's gradient */
+    uint32_t history;             /* items in the user vector, 0 to MODEL_MAX_HISTORY */
+    float history_decay;
+    int64_t late_half_life_ms, count_half_life_ms, trend_half_life_ms[MODEL_TRENDS];
+    int64_t max_ahead_ms;      /* guard of the model clock with a trusted arrival time */
+    int64_t max_clock_step_ms; /* guard without one; -1 = none */
+    uint64_t dedup_window;     /* accepted ids remembered */
+    float tau, mu[MODEL_TRENDS]; /* served score = tau * (x . q + b) + sum mu_h * trend_h */
+    struct model_type types[MODEL_MAX_TYPES];
+    uint32_t n_types;
+};
+
+#endif

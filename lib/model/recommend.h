@@ -1,0 +1,65 @@
+/* From a user and a request to a ranked list: the reading side of the model.
+ *
+ * A struct recommend is the scratch of one serving thread. Every call runs inside one epoch section of that thread's
+ * reader number; the answer points to ids that live until recommend_done. */
+#ifndef RANKD_MODEL_RECOMMEND_H
+#define RANKD_MODEL_RECOMMEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/model/model.h"
+#include "lib/model/topk.h"
+
+enum recommend_basis { RECOMMEND_PERSONAL, RECOMMEND_HISTORY, RECOMMEND_POPULAR };
+
+struct recommend_request {
+    struct slice user;           /* empty = nobody known */
+    const struct slice *history; /* item ids the request carries, oldest first; used when the user has no history of his own */
+    size_t n_history;
+    const struct slice *exclude; /* item ids never answered; unknown ones are ignored */
+    size_t n_exclude;
+    const struct slice *only;    /* rank these ids alone; unknown ones are left out and counted */
+    size_t n_only;
+    bool keep_used;              /* default false: items the user (or the history) has used are left out */
+    uint32_t k;
+    int64_t wall_ms;
+};
+
+struct recommend_hit {
+    struct slice id;
+    float score;
+};
+
+struct recommend_answer {
+    enum recommend_basis basis;
+    const struct recommend_hit *hits; /* (n), best first */
+    size_t n;
+    size_t n_unknown; /* ids of only or history that name no item */
+    struct topk_work work;
+};
+
+struct recommend;
+int recommend_new(struct model *m, unsigned reader, struct recommend **out, struct err *e) ERR_MUST_CHECK;
+void recommend_free(struct recommend *r);
+
+/* The user vector is x = p + z * sum_j w_j y_j over the newest params.history items j, w_j = history_weight * history_decay^rank,
+ * z = 1 / sqrt(sum_j w_j). A known user has p and a history of his own (basis personal); a request's history alone gives p = 0
+ * (basis history); neither gives the short trend alone, mu_0 * trend (basis popular), the order of recommend_popular. */
+int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+
+/* Scores of the items of q->only, in the order given, whether live, used, available or not; unknown items get NaN. */
+int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+
+/* Items whose q is nearest by cosine to that of id; id itself left out. ERR_MISSING when id names no item. Rows with a zero or
+ * unlearned vector score 0. */
+int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+
+int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+
+void recommend_done(struct recommend *r); /* leaves the epoch section; a is gone */
+
+#endif

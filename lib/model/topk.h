@@ -1,0 +1,57 @@
+/* Exact top-k: an 8-bit scan bounds every item's score, those that can still win are scored in float32.
+ *
+ * The score of item i is  tau * (x . q_i + b_i) + sum_h mu_h * max(-8, trend_hi - clock / h), computed in float32 in that
+ * order (trend terms in double, each rounded to float before its product); a NULL x leaves the first term out. Items are
+ * ordered by score, higher first, then by row number, lower first. With learning paused the answer equals scoring and
+ * sorting every item, to the bit; while learning goes on it is exact for the rows it read. */
+#ifndef RANKD_MODEL_TOPK_H
+#define RANKD_MODEL_TOPK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/model/item.h"
+#include "lib/model/scan.h"
+
+#define TOPK_MAX 10000
+
+struct topk_query {
+    const float *x; /* (dim) or NULL */
+    float tau, mu[MODEL_TRENDS];
+    int64_t clock_ms; /* model clock: the moment of the trends */
+    int64_t wall_ms;  /* items whose expiry is at or before this are left out, and those not available */
+    uint32_t k;       /* 1 to TOPK_MAX */
+    const uint32_t *excluded; /* rows left out, ascending */
+    size_t n_excluded;
+    const uint32_t *only; /* rank these rows alone, live or not (each once); NULL = all live items */
+    size_t n_only;
+};
+
+struct topk_hit {
+    float score;
+    uint32_t row;
+};
+
+struct topk; /* scratch memory of one thread */
+struct topk *topk_new(const struct model_params *p); /* NULL when memory is refused */
+void topk_free(struct topk *s);
+
+/* Fills hits[0..*n), *n <= k. */
+int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q, struct topk_hit *hits,
+              size_t *n, struct err *e) ERR_MUST_CHECK;
+/* The same by scoring everything: the oracle of the tests and the fall-back where bounds cannot decide. */
+int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_query *q, struct topk_hit *hits, size_t *n,
+                    struct err *e) ERR_MUST_CHECK;
+/* The exact score of one row with kernel k. */
+float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row);
+
+/* How the last topk_rank of this scratch went. */
+struct topk_work {
+    uint32_t scanned, rescored;
+    bool fell_back;
+};
+struct topk_work topk_last(const struct topk *s);
+
+#endif

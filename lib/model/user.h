@@ -1,0 +1,88 @@
+/* User rows: a cache bounded in bytes in front of a backing store, with immutable published rows.
+ *
+ * The learner touches a user (a private copy is made), changes the copy, and users_publish makes all copies visible at
+ * once; readers see the row before or after, never between, and never wait. Rows that a checkpoint still needs stay until
+ * it has them. Nothing here depends on the size of the cache but speed. */
+#ifndef RANKD_MODEL_USER_H
+#define RANKD_MODEL_USER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/epoch.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/model/params.h"
+
+struct user_entry { /* one item the user has used; oldest first */
+    uint32_t row;
+    uint16_t generation; /* of the item row, low 16 bits: an entry of another generation names an erased item */
+    uint16_t types;      /* bit per event type */
+    uint64_t time_ms : 48;
+    uint64_t count : 16;
+};
+
+struct user_row {            /* immutable once published */
+    uint64_t interval;       /* checkpoint interval in which it was made */
+    struct user_row *before; /* the version that the checkpoint under way needs, if that is another one */
+    int64_t last_ms;         /* time of the newest event */
+    float p_sum;             /* AdaGrad sum of p */
+    uint32_t n, cap;         /* entries in use and room */
+    uint16_t id_bytes;
+    bool erased; /* the user is gone; only the id is meaningful */
+    float p[];   /* (dim), then entries (cap), then the id */
+};
+
+static inline struct user_entry *user_entries(const struct user_row *r, uint32_t dim) {
+    return (struct user_entry *)(void *)((char *)(uintptr_t)r->p + sizeof(float) * dim);
+}
+static inline struct slice user_id(const struct user_row *r, uint32_t dim) {
+    return slice_of((const char *)(user_entries(r, dim) + r->cap), r->id_bytes);
+}
+
+struct user_backing { /* where rows outside the cache are; called by the learner and by readers */
+    /* Replaces *out by the stored bytes. ERR_MISSING when there are none; other errors are passed on. */
+    int (*get)(void *arg, struct slice id, struct buf *out, struct err *e);
+    void *arg;
+};
+
+struct users;
+int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing, struct epoch *epoch,
+              struct users **out, struct err *e) ERR_MUST_CHECK;
+void users_free(struct users *u);
+
+/* Learner. The user's private row, made from the published one, the backing or start values. It may be changed until the
+ * next users_publish; users_reserve makes room and may move it. ERR_CORRUPT from the backing; ERR_FULL when the cache
+ * holds nothing but rows that no checkpoint has written yet: wait for one. */
+int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
+int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) ERR_MUST_CHECK;
+int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
+void users_publish(struct users *u);
+
+/* Any thread inside an epoch section: the published row; NULL when it is not in the cache (ask the backing). A row with
+ * erased set means that there is no such user. */
+const struct user_row *users_find(const struct users *u, struct slice id);
+/* A row read from the backing into memory of the caller: *out is mem_alloc'ed, freed with mem_free. */
+int users_load(const struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
+
+/* Stored form (little-endian) and back. */
+void user_encode(const struct user_row *r, uint32_t dim, struct buf *out);
+
+/* Checkpoint. begin (learner, right after users_publish): hands over the list of rows to write. next (store thread, an
+ * epoch reader of its own, inside a section): the row as it stood at begin, NULL at the end. end (learner): durable tells
+ * whether they are; if not they go with the next one. */
+struct user_list;
+struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n);
+const struct user_row *users_list_next(struct users *u, struct user_list *l);
+void users_checkpoint_end(struct users *u, struct user_list *l, bool durable);
+
+struct users_stats { /* relaxed atomics, any thread */
+    _Atomic uint64_t cached, cached_bytes, dirty, dirty_bytes, hits, misses, created, evicted;
+};
+const struct users_stats *users_stats(const struct users *u);
+uint64_t users_cache_bytes(const struct users *u); /* the bound */
+
+#endif
