@@ -1,0 +1,88 @@
+/* Where events come from: a named log of partitions, read by a thread of its own from a stored position. */
+#ifndef RANKD_DAEMON_SOURCE_H
+#define RANKD_DAEMON_SOURCE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/batch.h"
+#include "daemon/config.h"
+#include "lib/base/err.h"
+#include "proto/event.h"
+
+#define SOURCE_MAX_PARTITIONS 1024
+
+struct position { /* how far one partition was applied */
+    bool known;        /* false: never read */
+    uint64_t next;     /* offset of the first record not applied */
+    uint64_t last;     /* offset of the last record applied */
+    uint32_t last_crc; /* CRC-32 of its raw bytes; compared after each connection */
+    bool has_last;     /* last and last_crc are set */
+    char identity[64]; /* of the log: Kafka cluster id, fingerprint of a file; may be empty */
+};
+
+enum source_state { SOURCE_STARTING, SOURCE_RUNNING, SOURCE_AWAY, SOURCE_STOPPED };
+
+struct source { /* one name in the journal; a Kafka thread serves several (one a topic) */
+    char name[96];     /* "log", "file:NAME", "kafka:TOPIC" */
+    uint64_t hash;     /* of the name: enters the draws */
+    uint32_t allow;    /* EVENT_ALLOW bits */
+    int default_type;
+    uint32_t index;    /* in the daemon's list */
+    void *impl;
+
+    /* relaxed atomics, any thread */
+    _Atomic int state;                   /* enum source_state */
+    _Atomic uint32_t n_partitions;
+    _Atomic uint64_t end[SOURCE_MAX_PARTITIONS];  /* offset behind the newest record known to exist */
+    _Atomic uint64_t sent[SOURCE_MAX_PARTITIONS]; /* offset behind the last record put into the inbox */
+    _Atomic uint64_t gaps;               /* legal gaps passed (offsets without a record) */
+    _Atomic uint64_t duplicates;         /* records below the position, passed over */
+    _Atomic uint64_t reconnects;
+    char stop_reason[256];               /* written before state becomes SOURCE_STOPPED */
+};
+
+struct source_env { /* what the daemon gives to every source; outlives them */
+    const struct config *config;
+    const struct event_rules *rules;
+    struct inbox *inbox;
+    /* The applied position of a partition as loaded at start; known = false when there is none. Any thread. */
+    void (*position)(void *arg, const char *name, uint32_t partition, struct position *out);
+    void *arg;
+    _Atomic bool *stopping; /* set before the threads are joined */
+};
+
+/* The identity of a partition's log, kept with its position: the learner stores what the source says here. Any thread. */
+void source_identity(const struct source *s, uint32_t partition, char out[64]);
+void source_set_identity(struct source *s, uint32_t partition, const char *identity);
+
+/* Each kind: make (fills the source's fixed fields, checks what can be checked at once), start its thread, join it after
+ * *stopping was set and the inbox closed, free. */
+int source_init(struct source *s, const char *name, uint32_t allow, int default_type, struct err *e) ERR_MUST_CHECK;
+
+struct source_log;
+int source_log_new(const struct source_env *env, const char *dir, struct source *s, struct source_log **out, struct err *e) ERR_MUST_CHECK;
+/* How far the log is durable; called by the intake thread. Wakes the reader. */
+void source_log_durable(struct source_log *l, uint64_t end);
+int source_log_start(struct source_log *l, struct err *e) ERR_MUST_CHECK;
+void source_log_join(struct source_log *l);
+void source_log_free(struct source_log *l);
+
+struct source_file;
+int source_file_new(const struct source_env *env, const struct config_file *file, struct source *s, struct source_file **out, struct err *e) ERR_MUST_CHECK;
+int source_file_start(struct source_file *f, struct err *e) ERR_MUST_CHECK;
+void source_file_join(struct source_file *f);
+void source_file_free(struct source_file *f);
+
+/* One consumer for all topics of kafka.topics; sources (n_sources of them) are the topics in that order. */
+struct source_kafka;
+int source_kafka_new(const struct source_env *env, struct source *sources, size_t n_sources, struct source_kafka **out, struct err *e) ERR_MUST_CHECK;
+int source_kafka_start(struct source_kafka *k, struct err *e) ERR_MUST_CHECK;
+void source_kafka_join(struct source_kafka *k);
+void source_kafka_free(struct source_kafka *k);
+
+/* Splits kafka.topics: the i-th topic and its type ("" = none). 1, or 0 past the end. */
+int source_kafka_topic(const char *topics, size_t i, char topic[250], char type[33]);
+
+#endif

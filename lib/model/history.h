@@ -1,0 +1,32 @@
+/* The user vector: long-term taste plus the recent history. */
+#ifndef RANKD_MODEL_HISTORY_H
+#define RANKD_MODEL_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/model/item.h"
+#include "lib/model/kernel.h"
+#include "lib/model/params.h"
+#include "lib/model/user.h"
+
+struct history_part {
+    uint32_t row;
+    float weight; /* of y in x, normalised */
+};
+
+struct history {
+    struct history_part parts[MODEL_MAX_HISTORY]; /* newest first */
+    size_t n;
+};
+
+/* The newest params.history of the n entries whose item still exists, newest first, with weights
+ * w_j = history_weight(types_j) * history_decay^rank_j / sqrt(sum w). Any thread (reads item heads' generations). */
+void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n);
+
+/* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly
+ * (shared = false); other threads pass shared = true and read whole rows. */
+void history_vector(const struct history *h, const struct items *t, const struct kernel *k, const float *p, bool shared, float *x);
+
+#endif
