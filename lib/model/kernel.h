@@ -27,10 +27,11 @@ struct kernel {
     bool (*step)(float *out, const float *y, float a, const float *x, size_t d);
 
     /* 8-bit codes of a row: codes_k = round-half-even(row_k / scale) in [-127, 127], scale = max |row_k| / 127 (0 for a
-     * row of zeros). A row that is not finite gives scale NaN. Codes serve bounds only and never enter the model. */
+     * row of zeros or so near it that the quotient underflows: all codes are then 0). A row that is not finite gives
+     * scale NaN and codes 0. Codes serve bounds only and never enter the model. */
     void (*quantise)(const float *row, size_t d, int8_t *codes, float *scale);
 
-    /* out[r] = exact integer dot product of x with row r of codes (n, d). */
+    /* out[r] = exact integer dot product of x with row r of codes (n, d); all in [-127, 127]. */
     void (*dot_codes)(const int8_t *codes, const int8_t *x, size_t d, size_t n, int32_t *out);
 };
 
