@@ -44,7 +44,7 @@ struct items {
     _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
     uint32_t n_known, n_live; /* learner */
     uint32_t *live;           /* (n_live) rows, learner */
-    uint32_t *free_rows;      /* erased rows, last freed is reused first; learner */
+    uint32_t *free_rows;      /* erased rows, a heap: the lowest is given out first; learner */
     uint32_t n_free;
     _Atomic int64_t *expires_ms; /* (max_items) wall time from which an item is not shown; ITEM_NEVER */
     _Atomic uint8_t *available;  /* (max_items) 1 unless its description says otherwise */

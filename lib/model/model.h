@@ -30,7 +30,6 @@ struct model_stats { /* relaxed atomics, any thread */
     _Atomic uint64_t clipped;   /* gradients shortened to params.clip */
     _Atomic uint64_t refused;   /* rows that would have become non-finite and were left as they were */
     _Atomic uint64_t late;      /* events older than the model clock */
-    _Atomic uint64_t held_back; /* events whose time was ahead of what the clock's guards allow */
     _Atomic uint64_t forgotten; /* entries dropped from user rows at params.user_items */
     _Atomic uint64_t items_full, items, live;
 };
@@ -56,13 +55,15 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
               unsigned n_readers, struct model **out, struct err *e) ERR_MUST_CHECK;
 void model_free(struct model *m);
 
-/* The time an event counts at. ts_ms: its own time; arrival_ms: when it arrived by a trusted clock, or INT64_MIN. Moves
- * the model clock forward to the result if that is later. */
-int64_t model_accept_time(struct model *m, int64_t ts_ms, int64_t arrival_ms);
+/* The time an event counts at, given the guards of the model clock. ts_ms: its own time; arrival_ms: when it arrived by a
+ * trusted clock, or INT64_MIN. Changes nothing. */
+int64_t model_event_time(const struct model *m, int64_t ts_ms, int64_t arrival_ms);
+/* An event was accepted at t (from model_event_time): the clock is never behind it. Called by model_learn itself. */
+void model_move_clock(struct model *m, int64_t t);
 
 /* True when the id was accepted before within the window; otherwise remembers it. Called for accepted events only. */
 bool model_seen(const struct model *m, struct hash128 id);
-void model_remember(struct model *m, struct hash128 id);
+int model_remember(struct model *m, struct hash128 id) ERR_MUST_CHECK; /* 0 or ERR_NOMEM, nothing changed */
 
 struct model_event {
     struct draw_place place; /* index is set by the model */
@@ -70,10 +71,11 @@ struct model_event {
     struct slice user;
     const struct slice *items;
     size_t n_items;
-    int64_t ts_ms; /* from model_accept_time */
+    int64_t ts_ms; /* from model_event_time */
 };
-/* Learns one behaviour event: items in order, each judged from the state before the first. Nothing is changed on an
- * error: ERR_FULL in field "items" (max_items) or "users" (see users_touch), ERR_CORRUPT, ERR_NOMEM. */
+/* Learns one behaviour event: items in order, each judged from the state before the first. ERR_FULL in field "items"
+ * (max_items): refused, nothing changed. ERR_FULL in field "users" (see users_touch), ERR_CORRUPT and ERR_NOMEM: not learned,
+ * to be given again; the end is the same as without the error. */
 int model_learn(struct model *m, const struct model_event *ev, struct err *e) ERR_MUST_CHECK;
 
 int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text, struct err *e) ERR_MUST_CHECK;
@@ -84,8 +86,9 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_C
 /* Makes everything learned so far visible to readers. */
 void model_publish(struct model *m);
 
-/* Statistics that go with a checkpoint: the changed blocks of the recent ring and of the dedup window, as (block, bytes) puts.
- * Learner, at the beginning of a checkpoint; the callback copies. */
+/* After items, recent events and the dedup window were loaded: rebuilds the serving copy. Before other threads run. */
+int model_load_end(struct model *m, int64_t clock_ms, struct err *e) ERR_MUST_CHECK;
+
 enum model_op { MODEL_PUT_ID = 1, MODEL_DEL_ID, MODEL_PUT_ITEM_TEXT, MODEL_DEL_ITEM_TEXT, MODEL_PUT_USER_TEXT, MODEL_DEL_USER_TEXT };
 /* Walks a taken ops buffer: 1 and the next change (key: row as u32 big-endian for ids, else the id), 0 at the end. */
 int model_ops_next(struct slice *rest, enum model_op *op, struct slice *key, struct slice *value);

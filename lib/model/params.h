@@ -9,6 +9,7 @@
 #define MODEL_MAX_NEGATIVES 512
 #define MODEL_MAX_HISTORY  255
 #define MODEL_TRENDS       3
+#define MODEL_MAX_ID       256 /* bytes of a user or item id */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
 #define MODEL_ARITHMETIC 1

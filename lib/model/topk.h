@@ -1,9 +1,12 @@
 /* Exact top-k: an 8-bit scan bounds every item's score, those that can still win are scored in float32.
  *
- * The score of item i is  tau * (x . q_i + b_i) + sum_h mu_h * max(-8, trend_hi - clock / h), computed in float32 in that
- * order (trend terms in double, each rounded to float before its product); a NULL x leaves the first term out. Items are
- * ordered by score, higher first, then by row number, lower first. With learning paused the answer equals scoring and
- * sorting every item, to the bit; while learning goes on it is exact for the rows it read. */
+ * The score of item i is  tau * (x . q_i + b_i) + sum_h mu_h * max(-8, trend_hi - clock / h), computed in float32 in
+ * that order (trend terms in double, each rounded to float before its product; terms with mu_h = 0 are left out); a
+ * NULL x leaves the first term out. With cosine set it is  x . q_i / (sqrt(x . x) * sqrt(q_i . q_i))  instead, and 0
+ * where either vector is zero or so small that the product of roots is, or where q_i has not learned yet (head.q_sum is
+ * 0). Items are ordered by score, higher first, then by row number, lower first; a score that is NaN is left out. With
+ * learning paused the answer equals scoring and sorting every item, to the bit; while learning goes on it is exact for
+ * the rows it read. */
 #ifndef RANKD_MODEL_TOPK_H
 #define RANKD_MODEL_TOPK_H
 
@@ -19,13 +22,14 @@
 
 struct topk_query {
     const float *x; /* (dim) or NULL */
+    bool cosine;    /* by cosine alone: tau, mu and the biases do not matter, x does */
     float tau, mu[MODEL_TRENDS];
-    int64_t clock_ms; /* model clock: the moment of the trends */
-    int64_t wall_ms;  /* items whose expiry is at or before this are left out, and those not available */
-    uint32_t k;       /* 1 to TOPK_MAX */
+    int64_t clock_ms;         /* model clock: the moment of the trends */
+    int64_t wall_ms;          /* items whose expiry is at or before this are left out, and those not available */
+    uint32_t k;               /* 1 to TOPK_MAX */
     const uint32_t *excluded; /* rows left out, ascending */
     size_t n_excluded;
-    const uint32_t *only; /* rank these rows alone, live or not (each once); NULL = all live items */
+    const uint32_t *only; /* rank these rows alone, live or not, in any order (each once); NULL = all live items */
     size_t n_only;
 };
 
@@ -34,13 +38,13 @@ struct topk_hit {
     uint32_t row;
 };
 
-struct topk; /* scratch memory of one thread */
+struct topk;                                         /* scratch memory of one thread */
 struct topk *topk_new(const struct model_params *p); /* NULL when memory is refused */
 void topk_free(struct topk *s);
 
-/* Fills hits[0..*n), *n <= k. */
-int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q, struct topk_hit *hits,
-              size_t *n, struct err *e) ERR_MUST_CHECK;
+/* Fills hits[0..*n), *n <= k. Any thread with a scratch of its own. ERR_RANGE for k. */
+int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q,
+              struct topk_hit *hits, size_t *n, struct err *e) ERR_MUST_CHECK;
 /* The same by scoring everything: the oracle of the tests and the fall-back where bounds cannot decide. */
 int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_query *q, struct topk_hit *hits, size_t *n,
                     struct err *e) ERR_MUST_CHECK;
@@ -49,8 +53,8 @@ float topk_score(const struct items *t, const struct kernel *k, const struct top
 
 /* How the last topk_rank of this scratch went. */
 struct topk_work {
-    uint32_t scanned, rescored;
-    bool fell_back;
+    uint32_t scanned, rescored; /* rows bounded, rows scored exactly */
+    bool fell_back;             /* everything was scored: a bound was not finite, or too many could win */
 };
 struct topk_work topk_last(const struct topk *s);
 

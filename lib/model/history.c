@@ -1,0 +1,47 @@
+/* The user vector, x = p + sum_j w_j y_j / sqrt(sum_j w_j), from the newest items of a user. */
+#include "lib/model/history.h"
+
+#include <string.h>
+
+#include "lib/base/fmath.h"
+
+static float entry_weight(const struct model_params *p, uint16_t types) {
+    float w = 0;
+    for (uint32_t t = 0; t < p->n_types; t++)
+        if (types >> t & 1u && p->types[t].history_weight > w) w = p->types[t].history_weight;
+    return w;
+}
+
+void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n) {
+    const struct model_params *p = t->params;
+    float decay = 1, sum = 0;
+    h->n = 0;
+    for (uint32_t k = n; k-- > 0 && h->n < p->history;) {
+        const _Atomic uint32_t *generation = (const _Atomic uint32_t *)&item_head(t, entries[k].row)->generation;
+        if ((uint16_t)atomic_load_explicit(generation, memory_order_relaxed) != entries[k].generation) continue;
+        float w = entry_weight(p, entries[k].types) * decay;
+        decay *= p->history_decay;
+        h->parts[h->n++] = (struct history_part){entries[k].row, w};
+        sum += w;
+    }
+    float z = sum > 0 ? 1.0f / fm_sqrtf(sum) : 0;
+    for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
+}
+
+void history_vector(const struct history *h, const struct items *t, const struct kernel *kernel, const float *p, bool shared,
+                    float *x) {
+    if (p)
+        memcpy(x, p, sizeof(float) * t->dim);
+    else
+        memset(x, 0, sizeof(float) * t->dim);
+    float y[MODEL_MAX_DIM];
+    struct item_head head;
+    for (size_t k = 0; k < h->n; k++) {
+        const float *from = y;
+        if (shared)
+            item_read(t, h->parts[k].row, &head, NULL, y);
+        else
+            from = item_y(t, h->parts[k].row);
+        kernel->axpy(x, h->parts[k].weight, from, t->dim);
+    }
+}

@@ -1,0 +1,210 @@
+/* The item table: rows, live list, descriptions. */
+#include "lib/model/item.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/draw.h"
+#include "lib/base/mem.h"
+#include "lib/model/item_ids.h"
+#include "lib/model/model.h"
+#include "lib/model/ops.h"
+
+_Static_assert(sizeof(struct item_head) == 64, "an item head is one cache line");
+
+static uint32_t n_blocks_for(uint32_t rows) { return (rows + ITEM_BLOCK_ROWS - 1) / ITEM_BLOCK_ROWS; }
+
+int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out, struct err *e) {
+    struct items *t = mem_zalloc(sizeof *t);
+    if (!t) return err_set(e, ERR_NOMEM, "items", "no memory for the item table");
+    t->dim = p->dim;
+    t->max_items = p->max_items;
+    t->stride = sizeof(struct item_head) + 2 * sizeof(float) * p->dim;
+    t->epoch = epoch;
+    t->params = p;
+    t->ops = ops;
+    size_t n = p->max_items, blocks = n_blocks_for(p->max_items);
+    t->rows = mem_map(blocks * ITEM_BLOCK_ROWS * t->stride);
+    t->live = mem_map(n * sizeof *t->live);
+    t->free_rows = mem_map(n * sizeof *t->free_rows);
+    t->expires_ms = mem_map(n * sizeof *t->expires_ms);
+    t->available = mem_map(n);
+    t->touched = mem_map(n * sizeof *t->touched);
+    t->is_touched = mem_map(n);
+    t->dirty = mem_map(blocks);
+    t->pending = mem_map(blocks);
+    t->ids = item_ids_new(p->max_items, epoch);
+    if (t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->touched && t->is_touched && t->dirty &&
+        t->pending && t->ids) {
+        *out = t;
+        return 0;
+    }
+    items_free(t);
+    return err_set(e, ERR_NOMEM, "model.max_items", "no address space for %u items of %zu bytes", p->max_items, t->stride);
+}
+
+void items_free(struct items *t) {
+    if (!t) return;
+    size_t n = t->max_items, blocks = n_blocks_for(t->max_items);
+    item_ids_free(t->ids);
+    mem_unmap(t->rows, blocks * ITEM_BLOCK_ROWS * t->stride);
+    mem_unmap(t->live, n * sizeof *t->live);
+    mem_unmap(t->free_rows, n * sizeof *t->free_rows);
+    mem_unmap(t->expires_ms, n * sizeof *t->expires_ms);
+    mem_unmap(t->available, n);
+    mem_unmap(t->touched, n * sizeof *t->touched);
+    mem_unmap(t->is_touched, n);
+    mem_unmap(t->dirty, blocks);
+    mem_unmap(t->pending, blocks);
+    mem_free(t);
+}
+
+uint32_t items_find(const struct items *t, struct slice id) { return item_ids_find(t->ids, id); }
+struct slice items_id(const struct items *t, uint32_t row) { return item_ids_of(t->ids, row); }
+
+/* What is stored beside an id: everything about an item that is no arithmetic. */
+static int note_id(struct items *t, uint32_t row) {
+    char value[14 + MODEL_MAX_ID];
+    struct slice id = items_id(t, row);
+    CHECK(id.n <= MODEL_MAX_ID);
+    int64_t expires = atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed);
+    uint32_t generation = item_head(t, row)->generation;
+    memcpy(value, &generation, 4);
+    value[4] = (char)atomic_load_explicit(&t->available[row], memory_order_relaxed);
+    value[5] = 0;
+    memcpy(value + 6, &expires, 8);
+    memcpy(value + 14, id.p, id.n);
+    return ops_put_row(t->ops, MODEL_PUT_ID, row, slice_of(value, 14 + id.n));
+}
+
+/* Erased rows are given out lowest first: a heap, which a restart can rebuild from the rows alone. */
+static void free_push(struct items *t, uint32_t row) {
+    uint32_t at = t->n_free++;
+    for (; at > 0 && t->free_rows[(at - 1) / 2] > row; at = (at - 1) / 2) t->free_rows[at] = t->free_rows[(at - 1) / 2];
+    t->free_rows[at] = row;
+}
+
+static void free_pop(struct items *t) {
+    uint32_t row = t->free_rows[--t->n_free], at = 0;
+    for (uint32_t child = 1; child < t->n_free; child = 2 * at + 1) {
+        if (child + 1 < t->n_free && t->free_rows[child + 1] < t->free_rows[child]) child++;
+        if (t->free_rows[child] >= row) break;
+        t->free_rows[at] = t->free_rows[child];
+        at = child;
+    }
+    t->free_rows[at] = row;
+}
+
+static void start_row(struct items *t, uint32_t row, struct slice id, uint32_t generation) {
+    const struct model_params *p = t->params;
+    float start[2 * MODEL_MAX_DIM];
+    draw_start_row(p->seed, DRAW_START_ITEM, id, p->start_item, start, p->dim);
+    draw_start_row(p->seed, DRAW_START_HISTORY, id, p->start_item, start + p->dim, p->dim);
+    struct item_head fresh = {.generation = generation, .count_ms = 0, .known = 1};
+    for (int h = 0; h < MODEL_TRENDS; h++) fresh.trend[h] = ITEM_NO_TREND;
+    item_change(t, row);
+    struct item_head *head = item_head(t, row);
+    item_begin(head);
+    item_store_head(head, &fresh);
+    item_store(item_q(t, row), start, 2 * sizeof(float) * p->dim);
+    item_end(head);
+}
+
+int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
+    uint32_t n = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
+    uint32_t r = t->n_free ? t->free_rows[0] : n;
+    if (r >= t->max_items)
+        return err_set(e, ERR_FULL, "items", "item \"%.*s\" would be one more than model.max_items = %u", (int)id.n, id.p, t->max_items);
+    uint32_t generation = r < n ? item_head(t, r)->generation + 1 : 0;
+    if (item_ids_put(t->ids, r, id) < 0) return err_set(e, ERR_NOMEM, "items", "no memory for an item id");
+    start_row(t, r, id, generation);
+    atomic_store_explicit(&t->expires_ms[r], ITEM_NEVER, memory_order_relaxed);
+    atomic_store_explicit(&t->available[r], 1, memory_order_relaxed);
+    if (r == n)
+        atomic_store_explicit(&t->n_rows, n + 1, memory_order_release);
+    else
+        free_pop(t);
+    t->n_known++;
+    if (note_id(t, r) < 0) {
+        items_remove(t, r);
+        return err_set(e, ERR_NOMEM, "items", "no memory for the changes of a checkpoint");
+    }
+    *row = r;
+    return 0;
+}
+
+void items_set_live(struct items *t, uint32_t row, bool live) {
+    struct item_head *head = item_head(t, row);
+    if ((head->live != 0) == live) return;
+    item_change(t, row);
+    uint32_t place = head->live;
+    if (live) {
+        t->live[t->n_live++] = row;
+        place = t->n_live;
+    } else { /* the last one takes the place */
+        uint32_t last = t->live[--t->n_live];
+        if (last != row) {
+            item_change(t, last);
+            t->live[place - 1] = last;
+            item_begin(item_head(t, last));
+            atomic_store_explicit((_Atomic uint32_t *)&item_head(t, last)->live, place, memory_order_relaxed);
+            item_end(item_head(t, last));
+        }
+        place = 0;
+    }
+    item_begin(head);
+    atomic_store_explicit((_Atomic uint32_t *)&head->live, place, memory_order_relaxed);
+    item_end(head);
+}
+
+void items_remove(struct items *t, uint32_t row) {
+    items_set_live(t, row, false);
+    item_change(t, row);
+    struct item_head *head = item_head(t, row), gone = {.generation = head->generation};
+    for (int h = 0; h < MODEL_TRENDS; h++) gone.trend[h] = ITEM_NO_TREND;
+    float zero[2 * MODEL_MAX_DIM] = {0};
+    item_begin(head);
+    item_store_head(head, &gone);
+    item_store(item_q(t, row), zero, 2 * sizeof(float) * t->dim);
+    item_end(head);
+    item_ids_del(t->ids, row);
+    free_push(t, row);
+    t->n_known--;
+    /* The row's number and generation are kept, so that the next owner gets another generation after a restart too. */
+    char value[14] = {0};
+    uint32_t generation = gone.generation;
+    memcpy(value, &generation, 4);
+    (void)ops_put_row(t->ops, MODEL_PUT_ID, row, slice_of(value, sizeof value));
+}
+
+void items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms) {
+    if (available >= 0) atomic_store_explicit(&t->available[row], (uint8_t)(available != 0), memory_order_relaxed);
+    if (expires_ms != INT64_MIN)
+        atomic_store_explicit(&t->expires_ms[row], expires_ms < 0 ? ITEM_NEVER : expires_ms, memory_order_relaxed);
+    (void)note_id(t, row);
+}
+
+static void load_words(void *dst, const void *src, size_t n) {
+    const _Atomic uint64_t *s = src;
+    unsigned char *d = dst;
+    for (size_t k = 0; k < n / 8; k++) {
+        uint64_t w = atomic_load_explicit(&s[k], memory_order_relaxed);
+        memcpy(d + 8 * k, &w, 8);
+    }
+}
+
+void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y) {
+    struct item_head *from = item_head(t, row);
+    for (unsigned tries = 1;; tries++) {
+        uint32_t before = atomic_load_explicit(&from->seq, memory_order_acquire);
+        if (!(before & 1u)) {
+            load_words(head, from, sizeof *head);
+            if (q) load_words(q, item_q(t, row), sizeof(float) * t->dim);
+            if (y) load_words(y, item_y(t, row), sizeof(float) * t->dim);
+            atomic_thread_fence(memory_order_acquire);
+            if (atomic_load_explicit(&from->seq, memory_order_relaxed) == before) return;
+        }
+        if (tries % 64 == 0) sched_yield(); /* the learner was put aside in the middle of a row */
+    }
+}

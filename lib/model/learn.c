@@ -1,0 +1,194 @@
+/* The learning step. Scores of all negatives come first, from the state before the step; rows are then replaced one by one. */
+#include "lib/model/learn.h"
+
+#include <string.h>
+
+#include "lib/base/fmath.h"
+#include "lib/base/mem.h"
+#include "lib/model/recent.h"
+
+#define TRIES        10   /* draws for one negative before it is given up */
+#define FILTER_WORDS 128u /* of 64 bits */
+
+struct learn {
+    uint64_t filter[FILTER_WORDS]; /* items the user may have: one bit by row; a hit is looked up in used */
+    uint32_t *used;                /* (n_used) */
+    uint32_t n_used, cap_used;
+    uint32_t negatives[MODEL_MAX_NEGATIVES];
+    float r[MODEL_MAX_NEGATIVES], a[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES];
+    float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
+};
+
+struct learn *learn_new(const struct model_params *p) {
+    struct learn *l = mem_zalloc(sizeof *l);
+    if (!l) return NULL;
+    l->cap_used = p->user_items + 65536;
+    l->used = mem_alloc(l->cap_used * sizeof *l->used);
+    if (l->used) return l;
+    mem_free(l);
+    return NULL;
+}
+
+void learn_free(struct learn *l) {
+    if (!l) return;
+    mem_free(l->used);
+    mem_free(l);
+}
+
+void learn_add_used(struct learn *l, uint32_t row) {
+    uint32_t bit = row & (FILTER_WORDS * 64 - 1);
+    l->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+    if (l->n_used < l->cap_used) l->used[l->n_used++] = row;
+}
+
+void learn_set_used(struct learn *l, const struct model *m, const struct user_entry *entries, uint32_t n) {
+    memset(l->filter, 0, sizeof l->filter);
+    l->n_used = 0;
+    for (uint32_t k = 0; k < n; k++)
+        if ((uint16_t)item_head(m->items, entries[k].row)->generation == entries[k].generation) learn_add_used(l, entries[k].row);
+}
+
+static bool is_used(const struct learn *l, uint32_t row) {
+    uint32_t bit = row & (FILTER_WORDS * 64 - 1);
+    if (!(l->filter[bit / 64] >> bit % 64 & 1)) return false;
+    for (uint32_t k = 0; k < l->n_used; k++)
+        if (l->used[k] == row) return true;
+    return false;
+}
+
+/* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user has.
+ * A draw that finds none in TRIES tries is left out. */
+static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t item, uint64_t key) {
+    const struct items *t = m->items;
+    const struct recent *recent = m->recent;
+    uint32_t n = 0, n_recent = recent_size(recent);
+    float share = n_recent ? m->params.recent_share : 0;
+    for (uint32_t q = 0; q < m->params.negatives; q++)
+        for (uint32_t k = 0; k < TRIES; k++) {
+            uint64_t bits = draw_bits(key, (uint64_t)q * TRIES + k);
+            uint32_t j = draw_unit(bits) < share ? recent->ring[draw_below(bits, n_recent)] : t->live[draw_below(bits, t->n_live)];
+            if (j == item || !item_head(t, j)->live || is_used(l, j)) continue;
+            __builtin_prefetch(item_head(t, j));
+            __builtin_prefetch(item_q(t, j));
+            __builtin_prefetch(item_q(t, j) + 16);
+            __builtin_prefetch(item_q(t, j) + 32);
+            l->negatives[n] = j;
+            l->often[n++] = n_recent ? 1 - share + share * (float)t->n_live * (float)recent->often[j] / (float)n_recent : 1;
+            break;
+        }
+    return n;
+}
+
+/* g_j = w a_j sigmoid(r_j - r_i), with a_j the softmax of r_j - log often_j. */
+static void weigh_negatives(struct learn *l, uint32_t n, float r_item, float w) {
+    float top = -1e30f, sum = 0;
+    fm_logf_n(l->often, n);
+    for (uint32_t k = 0; k < n; k++) {
+        l->a[k] = l->r[k] - l->often[k];
+        if (l->a[k] > top) top = l->a[k];
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        l->a[k] -= top;
+        l->g[k] = r_item - l->r[k];
+    }
+    fm_expf_n(l->a, n);
+    fm_expf_n(l->g, n);
+    for (uint32_t k = 0; k < n; k++) sum += l->a[k];
+    for (uint32_t k = 0; k < n; k++) l->g[k] = w * (l->a[k] / sum) / (1 + l->g[k]);
+}
+
+static bool is_finite(float v) { return v - v == 0; }
+
+static void refuse(struct model *m) { atomic_fetch_add_explicit(&m->stats.refused, 1, memory_order_relaxed); }
+
+/* q and b of one item take a step of gradient g (positive: towards x); gx gets the item's part. The row stays as it was
+ * when anything would become non-finite. */
+static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
+    struct items *t = m->items;
+    struct item_head *head = item_head(t, row), next = *head;
+    float *q = item_q(t, row);
+    next.q_sum += g * g;
+    float step = m->params.step / fm_sqrtf(m->params.under_root + next.q_sum) * g;
+    next.bias += step;
+    if (!m->kernel->pair_step(l->next, q, l->x, l->gx, step, g, t->dim) || !is_finite(next.bias) || !is_finite(next.q_sum)) {
+        refuse(m);
+        return;
+    }
+    item_change(t, row);
+    item_begin(head);
+    item_store_head(head, &next);
+    item_store(q, l->next, sizeof(float) * t->dim);
+    item_end(head);
+}
+
+static void step_history(struct learn *l, struct model *m, const struct history *h, float norm) {
+    struct items *t = m->items;
+    for (size_t k = 0; k < h->n; k++) {
+        uint32_t row = h->parts[k].row;
+        float weight = h->parts[k].weight;
+        struct item_head *head = item_head(t, row), next = *head;
+        next.y_sum += norm * weight * weight;
+        float step = m->params.step / fm_sqrtf(m->params.under_root + next.y_sum) * weight;
+        if (!m->kernel->step(l->next, item_y(t, row), step, l->gx, t->dim) || !is_finite(next.y_sum)) {
+            refuse(m);
+            continue;
+        }
+        item_change(t, row);
+        item_begin(head);
+        item_store_head(head, &next);
+        item_store(item_y(t, row), l->next, sizeof(float) * t->dim);
+        item_end(head);
+    }
+}
+
+static void step_user(struct learn *l, struct model *m, struct user_row *user, float norm) {
+    float sum = user->p_sum + norm;
+    float step = m->params.step / fm_sqrtf(m->params.under_root + sum);
+    if (!m->kernel->step(l->next, user->p, step, l->gx, m->items->dim) || !is_finite(sum)) {
+        refuse(m);
+        return;
+    }
+    user->p_sum = sum;
+    memcpy(user->p, l->next, sizeof(float) * m->items->dim);
+}
+
+/* Shortens gx to the bound; the mean square of its elements, NaN when it is no vector. */
+static float bounded_gradient(struct learn *l, struct model *m) {
+    uint32_t dim = m->items->dim;
+    float square = m->kernel->dot(l->gx, l->gx, dim), clip = m->params.clip;
+    if (square > clip * clip && is_finite(square)) {
+        float scale = clip / fm_sqrtf(square);
+        for (uint32_t k = 0; k < dim; k++) l->gx[k] *= scale;
+        square = clip * clip;
+        atomic_fetch_add_explicit(&m->stats.clipped, 1, memory_order_relaxed);
+    }
+    return square / (float)dim;
+}
+
+void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h, uint32_t item, float w, uint64_t key) {
+    struct items *t = m->items;
+    uint32_t dim = t->dim, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
+    if (n == 0) return;
+    history_vector(h, t, m->kernel, user->p, false, l->x);
+    float r_item = m->kernel->dot(l->x, item_q(t, item), dim) + item_head(t, item)->bias, g_item = 0;
+    for (uint32_t k = 0; k < n; k++)
+        l->r[k] = m->kernel->dot(l->x, item_q(t, l->negatives[k]), dim) + item_head(t, l->negatives[k])->bias;
+    weigh_negatives(l, n, r_item, w);
+    for (uint32_t k = 0; k < n; k++) g_item += l->g[k];
+    if (!is_finite(g_item)) {
+        refuse(m);
+        return;
+    }
+    memset(l->gx, 0, sizeof(float) * dim);
+    for (uint32_t k = 0; k < n; k++) step_item(l, m, l->negatives[k], -l->g[k]);
+    step_item(l, m, item, g_item);
+    float norm = bounded_gradient(l, m);
+    if (!is_finite(norm)) {
+        refuse(m);
+        return;
+    }
+    step_user(l, m, user, norm);
+    step_history(l, m, h, norm);
+    atomic_fetch_add_explicit(&m->stats.pairs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->stats.steps, n, memory_order_relaxed);
+}

@@ -1,0 +1,270 @@
+/* One event at a time: time, rows, learning, statistics, publishing. */
+#include "lib/model/model.h"
+
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/fmath.h"
+#include "lib/base/mem.h"
+#include "lib/model/dedup.h"
+#include "lib/model/learn.h"
+#include "lib/model/ops.h"
+#include "lib/model/recent.h"
+
+#define MAX_BASKET 10000
+#define OPS_LIMIT  (SIZE_MAX / 4)
+
+static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
+
+static int check_params(const struct model_params *p, struct err *e) {
+    if (p->dim < 16 || p->dim > MODEL_MAX_DIM || p->dim % 16)
+        return err_set(e, ERR_RANGE, "model.dim", "%u is not a multiple of 16 from 16 to %d", p->dim, MODEL_MAX_DIM);
+    if (p->negatives < 1 || p->negatives > MODEL_MAX_NEGATIVES)
+        return err_set(e, ERR_RANGE, "model.negatives", "%u is outside 1 to %d", p->negatives, MODEL_MAX_NEGATIVES);
+    if (p->history > MODEL_MAX_HISTORY)
+        return err_set(e, ERR_RANGE, "model.history", "%u is above %d", p->history, MODEL_MAX_HISTORY);
+    if (p->n_types < 1 || p->n_types > MODEL_MAX_TYPES)
+        return err_set(e, ERR_RANGE, "type", "%u event types, 1 to %d allowed", p->n_types, MODEL_MAX_TYPES);
+    if (p->max_items < 1 || p->user_items < 1 || p->recent_events < 1)
+        return err_set(e, ERR_RANGE, "model", "max_items, user_items and recent_events must be at least 1");
+    return 0;
+}
+
+int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes, const struct user_backing *backing,
+              unsigned n_readers, struct model **out, struct err *e) {
+    int rc = check_params(p, e);
+    if (rc < 0) return rc;
+    struct model *m = mem_zalloc(sizeof *m);
+    if (!m) return err_set(e, ERR_NOMEM, "model", "no memory");
+    m->params = *p;
+    m->kernel = k;
+    m->clock_ms = -1;
+    atomic_init(&m->published_clock_ms, -1);
+    buf_init(&m->ops, OPS_LIMIT);
+    m->epoch = epoch_new(n_readers);
+    m->learn = learn_new(&m->params);
+    if (!m->epoch || !m->learn) rc = err_set(e, ERR_NOMEM, "model", "no memory");
+    if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
+    if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
+    if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
+    if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
+    if (rc == 0) rc = dedup_new(p->dedup_window, &m->dedup, e);
+    if (rc == 0)
+        *out = m;
+    else
+        model_free(m);
+    return rc;
+}
+
+void model_free(struct model *m) {
+    if (!m) return;
+    dedup_free(m->dedup);
+    recent_free(m->recent);
+    scan_free(m->scan);
+    users_free(m->users);
+    items_free(m->items);
+    learn_free(m->learn);
+    if (m->epoch) epoch_free(m->epoch);
+    buf_free(&m->ops);
+    mem_free(m);
+}
+
+int64_t model_event_time(const struct model *m, int64_t ts_ms, int64_t arrival_ms) {
+    const struct model_params *p = &m->params;
+    if (arrival_ms != INT64_MIN) return ts_ms > arrival_ms + p->max_ahead_ms ? arrival_ms : ts_ms;
+    if (m->clock_ms < 0 || p->max_clock_step_ms < 0 || ts_ms - m->clock_ms <= p->max_clock_step_ms) return ts_ms;
+    return m->clock_ms + p->max_clock_step_ms;
+}
+
+void model_move_clock(struct model *m, int64_t t) {
+    if (t < m->clock_ms) add_stat(&m->stats.late, 1);
+    if (t > m->clock_ms) m->clock_ms = t;
+}
+
+bool model_seen(const struct model *m, struct hash128 id) { return dedup_seen(m->dedup, id); }
+int model_remember(struct model *m, struct hash128 id) { return dedup_add(m->dedup, id); }
+
+/* Whether every item of the event has a row or can get one. */
+static int check_room(struct model *m, const struct model_event *ev, struct err *e) {
+    uint32_t fresh = 0;
+    for (size_t n = 0; n < ev->n_items; n++) fresh += items_find(m->items, ev->items[n]) == ITEM_NONE;
+    if (m->items->n_known + fresh <= m->items->max_items) return 0;
+    add_stat(&m->stats.items_full, 1);
+    return err_set(e, ERR_FULL, "items", "%u new items beside %u known would pass model.max_items = %u", fresh, m->items->n_known,
+                   m->items->max_items);
+}
+
+/* Rows of all items of an event, new ones made. What was made when memory ran out stays: the event comes again. */
+static int find_rows(struct model *m, const struct model_event *ev, uint32_t *rows, struct err *e) {
+    int rc = 0;
+    for (size_t n = 0; n < ev->n_items && rc == 0; n++) {
+        rows[n] = items_find(m->items, ev->items[n]);
+        if (rows[n] == ITEM_NONE) rc = items_add(m->items, ev->items[n], &rows[n], e);
+    }
+    return rc;
+}
+
+/* trend' = log2(2^trend + 2^(t/h)): exact for late events too, and no overflow however late. */
+static double trend_add(double trend, double shift) {
+    double high = trend > shift ? trend : shift, low = trend > shift ? shift : trend;
+    return high + fm_log2(1 + fm_exp2(low - high));
+}
+
+static void count_event(struct model *m, uint32_t row, int64_t t) {
+    const struct model_params *p = &m->params;
+    struct item_head *head = item_head(m->items, row), next = *head;
+    for (int h = 0; h < MODEL_TRENDS; h++)
+        next.trend[h] = trend_add(next.trend[h], (double)t / (double)p->trend_half_life_ms[h]);
+    double late = (double)(t - next.count_ms) / (double)p->count_half_life_ms;
+    if (late >= 0) {
+        next.count = next.count * (float)fm_exp2(-late) + 1;
+        next.count_ms = t;
+    } else {
+        next.count += (float)fm_exp2(late);
+    }
+    items_set_live(m->items, row, true);
+    next.live = head->live;
+    item_change(m->items, row);
+    item_begin(head);
+    item_store_head(head, &next);
+    item_end(head);
+    recent_add(m->recent, row);
+}
+
+static float best_weight(const struct model_params *p, uint16_t types) {
+    float w = 0;
+    for (uint32_t t = 0; t < p->n_types; t++)
+        if (types >> t & 1u && p->types[t].weight > w) w = p->types[t].weight;
+    return w;
+}
+
+/* The entry of an item in a user's row, or n. Newest first: repeats are mostly recent. */
+static uint32_t find_entry(const struct user_entry *entries, uint32_t n, uint32_t row, uint16_t generation) {
+    for (uint32_t k = n; k-- > 0;)
+        if (entries[k].row == row && entries[k].generation == generation) return k;
+    return n;
+}
+
+static void remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row, const struct model_event *ev) {
+    struct user_entry *entries = user_entries(user, m->params.dim);
+    struct user_entry entry = {.row = row, .generation = (uint16_t)item_head(m->items, row)->generation};
+    if (at < user->n) {
+        entry = entries[at];
+    } else if (user->n == m->params.user_items) {
+        at = 0;
+        add_stat(&m->stats.forgotten, 1);
+    }
+    if (at < user->n) {
+        memmove(entries + at, entries + at + 1, (user->n - at - 1) * sizeof *entries);
+        user->n--;
+    }
+    entry.types = (uint16_t)(entry.types | 1u << ev->type);
+    if ((uint64_t)ev->ts_ms > entry.time_ms) entry.time_ms = (uint64_t)ev->ts_ms & ((UINT64_C(1) << 48) - 1);
+    if (entry.count < UINT16_MAX) entry.count = (uint16_t)(entry.count + 1) & UINT16_MAX;
+    entries[user->n++] = entry;
+}
+
+static void learn_item(struct model *m, struct user_row *user, const struct history *h, uint32_t row, const struct model_event *ev,
+                       uint32_t index, float late_weight) {
+    const struct model_params *p = &m->params;
+    struct user_entry *entries = user_entries(user, p->dim);
+    uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
+    float w = p->types[ev->type].weight;
+    if (at < user->n) w -= best_weight(p, entries[at].types);
+    w *= late_weight;
+    if (w > 0) {
+        struct draw_place place = ev->place;
+        place.index = index;
+        learn_pair(m->learn, m, user, h, row, w, draw_key(p->seed, &place, DRAW_NEGATIVES));
+    }
+    if (at < user->n) add_stat(&m->stats.repeats, 1);
+    count_event(m, row, ev->ts_ms);
+    remember_item(m, user, at, row, ev);
+    learn_add_used(m->learn, row);
+}
+
+int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
+    CHECK(ev->n_items > 0 && ev->n_items <= MAX_BASKET && ev->type < m->params.n_types);
+    int rc = check_room(m, ev, e);
+    if (rc < 0) return rc;
+    uint32_t few[32], *rows = ev->n_items <= 32 ? few : mem_alloc(ev->n_items * sizeof *rows);
+    if (!rows) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
+    struct user_row *user;
+    rc = users_touch(m->users, ev->user, &user, e);
+    if (rc == 0) {
+        size_t room = user->n + ev->n_items;
+        rc = users_reserve(m->users, &user, room > m->params.user_items ? m->params.user_items : (uint32_t)room, e);
+    }
+    if (rc == 0) rc = find_rows(m, ev, rows, e);
+    if (rc == 0) {
+        model_move_clock(m, ev->ts_ms);
+        float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)m->params.late_half_life_ms);
+        struct history h;
+        history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
+        learn_set_used(m->learn, m, user_entries(user, m->params.dim), user->n);
+        for (size_t k = 0; k < ev->n_items; k++) learn_item(m, user, &h, rows[k], ev, (uint32_t)k, late);
+        if (ev->ts_ms > user->last_ms) user->last_ms = ev->ts_ms;
+    }
+    if (rows != few) mem_free(rows);
+    return rc;
+}
+
+int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text, struct err *e) {
+    uint32_t row = items_find(m->items, id);
+    bool fresh = row == ITEM_NONE;
+    int rc = fresh ? items_add(m->items, id, &row, e) : 0;
+    if (rc == ERR_FULL) add_stat(&m->stats.items_full, 1);
+    if (rc < 0) return rc;
+    if (ops_put(&m->ops, MODEL_PUT_ITEM_TEXT, id, text) < 0) {
+        if (fresh) items_remove(m->items, row);
+        return err_set(e, ERR_NOMEM, "items", "no memory for a description");
+    }
+    items_describe(m->items, row, available, expires_ms);
+    return 0;
+}
+
+int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) {
+    if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0) return err_set(e, ERR_NOMEM, "users", "no memory for a description");
+    return 0;
+}
+
+int model_erase_user(struct model *m, struct slice id, struct err *e) {
+    int rc = users_erase(m->users, id, e);
+    if (rc == 0 && ops_put(&m->ops, MODEL_DEL_USER_TEXT, id, slice_of("", 0)) < 0)
+        rc = err_set(e, ERR_NOMEM, "users", "no memory for an erasure");
+    return rc;
+}
+
+int model_erase_item(struct model *m, struct slice id, struct err *e) {
+    if (ops_put(&m->ops, MODEL_DEL_ITEM_TEXT, id, slice_of("", 0)) < 0)
+        return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
+    uint32_t row = items_find(m->items, id);
+    if (row == ITEM_NONE) return 0;
+    recent_remove(m->recent, row);
+    items_remove(m->items, row);
+    return 0;
+}
+
+void model_publish(struct model *m) {
+    struct items *t = m->items;
+    for (uint32_t k = 0; k < t->n_touched; k++) {
+        t->is_touched[t->touched[k]] = 0;
+        scan_put(m->scan, t, t->touched[k]);
+    }
+    t->n_touched = 0;
+    users_publish(m->users);
+    atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
+    atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
+    atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);
+    epoch_reclaim(m->epoch);
+}
+
+int model_load_end(struct model *m, int64_t clock_ms, struct err *e) {
+    int rc = items_load_end(m->items, e);
+    if (rc < 0) return rc;
+    uint32_t n = atomic_load_explicit(&m->items->n_rows, memory_order_relaxed);
+    for (uint32_t r = 0; r < n; r++) scan_put(m->scan, m->items, r);
+    m->clock_ms = clock_ms;
+    model_publish(m);
+    return 0;
+}

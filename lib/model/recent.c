@@ -1,0 +1,90 @@
+/* The ring of recent events' items. */
+#include "lib/model/recent.h"
+
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/mem.h"
+
+uint32_t recent_blocks(const struct recent *r) { return (r->cap + RECENT_BLOCK - 1) / RECENT_BLOCK; }
+
+int recent_new(uint32_t cap, uint32_t max_items, struct recent **out, struct err *e) {
+    struct recent *r = mem_zalloc(sizeof *r);
+    if (!r) return err_set(e, ERR_NOMEM, "model.recent_events", "no memory");
+    r->cap = cap;
+    r->max_items = max_items;
+    r->ring = mem_map((size_t)cap * sizeof *r->ring);
+    r->often = mem_map((size_t)max_items * sizeof *r->often);
+    r->dirty = mem_zalloc(recent_blocks(r));
+    if (r->ring && r->often && r->dirty) {
+        *out = r;
+        return 0;
+    }
+    recent_free(r);
+    return err_set(e, ERR_NOMEM, "model.recent_events", "no memory for %u recent events", cap);
+}
+
+void recent_free(struct recent *r) {
+    if (!r) return;
+    mem_unmap(r->ring, (size_t)r->cap * sizeof *r->ring);
+    mem_unmap(r->often, (size_t)r->max_items * sizeof *r->often);
+    mem_free(r->dirty);
+    mem_free(r);
+}
+
+void recent_add(struct recent *r, uint32_t row) {
+    uint32_t at = (uint32_t)(r->n % r->cap);
+    if (r->n >= r->cap) r->often[r->ring[at]]--;
+    r->ring[at] = row;
+    r->often[row]++;
+    r->dirty[at / RECENT_BLOCK] = 1;
+    r->n++;
+}
+
+void recent_remove(struct recent *r, uint32_t row) {
+    if (r->often[row] == 0) return;
+    uint32_t n = recent_size(r), kept = 0;
+    uint64_t oldest = r->n - n;
+    uint32_t *order = mem_map((size_t)n * sizeof *order);
+    CHECK(order); /* as large as the ring itself */
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t other = r->ring[(oldest + k) % r->cap];
+        if (other != row) order[kept++] = other;
+    }
+    memcpy(r->ring, order, (size_t)kept * sizeof *order);
+    mem_unmap(order, (size_t)n * sizeof *order);
+    r->n = kept;
+    r->often[row] = 0;
+    recent_mark_dirty(r);
+}
+
+static uint32_t block_entries(const struct recent *r, uint32_t block) {
+    uint32_t first = block * RECENT_BLOCK, n = recent_size(r);
+    return n <= first ? 0 : n - first < RECENT_BLOCK ? n - first : RECENT_BLOCK;
+}
+
+struct slice recent_take(struct recent *r, uint32_t block) {
+    if (!r->dirty[block]) return slice_of(NULL, 0);
+    r->dirty[block] = 0;
+    return slice_of((const char *)(r->ring + (size_t)block * RECENT_BLOCK), block_entries(r, block) * sizeof *r->ring);
+}
+
+void recent_mark_dirty(struct recent *r) { memset(r->dirty, 1, recent_blocks(r)); }
+
+int recent_load(struct recent *r, uint32_t block, struct slice bytes, struct err *e) {
+    if (block >= recent_blocks(r) || bytes.n > RECENT_BLOCK * sizeof *r->ring ||
+        (size_t)block * RECENT_BLOCK * sizeof *r->ring + bytes.n > (size_t)r->cap * sizeof *r->ring)
+        return err_set(e, ERR_MISMATCH, "model.recent_events", "stored block %u does not fit %u recent events", block, r->cap);
+    memcpy(r->ring + (size_t)block * RECENT_BLOCK, bytes.p, bytes.n);
+    return 0;
+}
+
+int recent_load_end(struct recent *r, uint64_t n, struct err *e) {
+    r->n = n;
+    for (uint32_t k = 0; k < recent_size(r); k++) {
+        if (r->ring[k] >= r->max_items)
+            return err_set(e, ERR_CORRUPT, "recent", "entry %u names item row %u of %u", k, r->ring[k], r->max_items);
+        r->often[r->ring[k]]++;
+    }
+    return 0;
+}

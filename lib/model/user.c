@@ -1,0 +1,300 @@
+/* The user cache: chained buckets of slots, each pointing to the published row and, while the learner is at it, to a
+ * private one. Slots stand in one list from most to least recently touched. */
+#include "lib/model/user.h"
+
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/draw.h"
+#include "lib/base/hash.h"
+#include "lib/base/mem.h"
+#include "lib/model/user_priv.h"
+
+size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes) {
+    return sizeof(struct user_row) + sizeof(float) * dim + sizeof(struct user_entry) * cap + id_bytes;
+}
+
+static size_t row_size(const struct users *u, const struct user_row *r) {
+    return user_row_bytes(u->params->dim, r->cap, r->id_bytes);
+}
+
+int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing, struct epoch *epoch,
+              struct users **out, struct err *e) {
+    struct users *u = mem_zalloc(sizeof *u);
+    if (!u) return err_set(e, ERR_NOMEM, "users", "no memory for the user cache");
+    u->params = p;
+    u->cache_bytes = cache_bytes;
+    u->backing = *backing;
+    u->epoch = epoch;
+    u->interval = 1;
+    u->n_buckets = 256;
+    while (u->n_buckets < cache_bytes / 512 && u->n_buckets < (1u << 28)) u->n_buckets *= 2;
+    u->buckets = mem_map(u->n_buckets * sizeof *u->buckets);
+    u->list = users_list_new();
+    if (u->buckets && u->list) {
+        *out = u;
+        return 0;
+    }
+    users_free(u);
+    return err_set(e, ERR_NOMEM, "learner.user_cache", "no memory for a cache of %llu bytes", (unsigned long long)cache_bytes);
+}
+
+void users_free(struct users *u) {
+    if (!u) return;
+    for (struct user_slot *s = u->newest, *next; s; s = next) {
+        next = s->older;
+        mem_free(s->work);
+        mem_free(atomic_load_explicit(&s->row, memory_order_relaxed));
+        mem_free(s);
+    }
+    for (size_t k = u->superseded_at; k < u->n_superseded; k++) mem_free(u->superseded[k]);
+    mem_free(u->superseded);
+    mem_free(u->touched);
+    users_list_free(u->list);
+    mem_unmap(u->buckets, u->n_buckets * sizeof *u->buckets);
+    mem_free(u);
+}
+
+static _Atomic(struct user_slot *) *bucket_of(const struct users *u, uint64_t hash) {
+    return &u->buckets[hash & (u->n_buckets - 1)];
+}
+
+static bool slot_is(const struct users *u, const struct user_slot *s, uint64_t hash, struct slice id) {
+    if (s->hash != hash) return false;
+    const struct user_row *r = atomic_load_explicit(&s->row, memory_order_acquire);
+    return r && slice_equal(user_id(r, u->params->dim), id);
+}
+
+static struct user_slot *slot_find(const struct users *u, uint64_t hash, struct slice id) {
+    struct user_slot *s = atomic_load_explicit(bucket_of(u, hash), memory_order_acquire);
+    while (s && !slot_is(u, s, hash, id)) s = atomic_load_explicit(&s->next, memory_order_acquire);
+    return s;
+}
+
+const struct user_row *users_find(const struct users *u, struct slice id) {
+    const struct user_slot *s = slot_find(u, hash_slice(id), id);
+    return s ? atomic_load_explicit(&s->row, memory_order_acquire) : NULL;
+}
+
+/* The recency list. */
+static void unlist(struct users *u, struct user_slot *s) {
+    if (s->newer)
+        s->newer->older = s->older;
+    else
+        u->newest = s->older;
+    if (s->older)
+        s->older->newer = s->newer;
+    else
+        u->oldest = s->newer;
+}
+
+static void list_newest(struct users *u, struct user_slot *s) {
+    s->newer = NULL;
+    s->older = u->newest;
+    if (u->newest)
+        u->newest->newer = s;
+    else
+        u->oldest = s;
+    u->newest = s;
+}
+
+static void account(struct users *u, int64_t bytes) {
+    atomic_fetch_add_explicit(&u->stats.cached_bytes, (uint64_t)bytes, memory_order_relaxed);
+}
+
+static bool is_durable(const struct users *u, const struct user_slot *s) {
+    return !s->work && atomic_load_explicit(&s->row, memory_order_relaxed)->interval <= u->durable_interval;
+}
+
+static void evict(struct users *u, struct user_slot *s) {
+    _Atomic(struct user_slot *) *at = bucket_of(u, s->hash);
+    for (struct user_slot *k; (k = atomic_load_explicit(at, memory_order_relaxed)) != s;) at = &k->next;
+    atomic_store_explicit(at, atomic_load_explicit(&s->next, memory_order_relaxed), memory_order_release);
+    unlist(u, s);
+    struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
+    account(u, -(int64_t)(row_size(u, r) + sizeof *s));
+    atomic_fetch_sub_explicit(&u->stats.cached, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&u->stats.evicted, 1, memory_order_relaxed);
+    epoch_retire(u->epoch, r, row_size(u, r), mem_free);
+    epoch_retire(u->epoch, s, sizeof *s, mem_free);
+}
+
+/* Makes room for a row; false when everything left is not durable yet. Looks at a bounded number of the oldest. */
+static bool make_room(struct users *u, size_t bytes) {
+    struct user_slot *s = u->oldest;
+    for (unsigned looked = 0; s && looked < 256; looked++) {
+        if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) + bytes <= u->cache_bytes) return true;
+        struct user_slot *newer = s->newer;
+        if (is_durable(u, s)) {
+            evict(u, s);
+        } else if (!s->work && s != u->newest) { /* it would only be looked at again: out of the way until it is durable */
+            unlist(u, s);
+            list_newest(u, s);
+        }
+        s = newer;
+    }
+    return atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) + bytes <= u->cache_bytes;
+}
+
+static struct user_row *fresh_row(const struct users *u, struct slice id) {
+    const struct model_params *p = u->params;
+    struct user_row *r = mem_alloc(user_row_bytes(p->dim, USER_SPARE_ENTRIES, id.n));
+    if (!r) return NULL;
+    memset(r, 0, sizeof *r);
+    r->cap = USER_SPARE_ENTRIES;
+    r->id_bytes = (uint16_t)id.n;
+    memcpy((char *)(uintptr_t)user_id(r, p->dim).p, id.p, id.n);
+    draw_start_row(p->seed, DRAW_START_USER, id, p->start_user, r->p, p->dim);
+    return r;
+}
+
+static struct user_row *copy_row(const struct users *u, const struct user_row *from, uint32_t cap) {
+    uint32_t dim = u->params->dim;
+    struct slice id = user_id(from, dim);
+    struct user_row *r = mem_alloc(user_row_bytes(dim, cap, id.n));
+    if (!r) return NULL;
+    memcpy(r, from, sizeof *r + sizeof(float) * dim + sizeof(struct user_entry) * from->n);
+    r->cap = cap;
+    r->before = NULL;
+    memcpy((char *)(uintptr_t)user_id(r, dim).p, id.p, id.n);
+    return r;
+}
+
+int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
+    if (n_entries <= (*row)->cap) return 0;
+    struct user_slot *s = slot_find(u, hash_slice(user_id(*row, u->params->dim)), user_id(*row, u->params->dim));
+    CHECK(s && s->work == *row);
+    uint32_t cap = n_entries + n_entries / 8 + USER_SPARE_ENTRIES;
+    struct user_row *r = copy_row(u, *row, cap);
+    if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", n_entries);
+    mem_free(s->work);
+    s->work = r;
+    *row = r;
+    return 0;
+}
+
+/* A slot for a user that is not in the cache; its published row is what the backing has, or an empty one. */
+static int slot_load(struct users *u, uint64_t hash, struct slice id, struct user_slot **out, struct err *e) {
+    struct user_row *r = NULL;
+    int rc = users_load(u, id, &r, e);
+    if (rc == ERR_MISSING) {
+        r = fresh_row(u, id);
+        rc = r ? 0 : err_set(e, ERR_NOMEM, "users", "no memory for a user row");
+        if (r) r->erased = true; /* nobody yet: becomes a user when it is published with entries */
+        atomic_fetch_add_explicit(&u->stats.created, 1, memory_order_relaxed);
+    }
+    if (rc < 0) return rc;
+    struct user_slot *s = mem_zalloc(sizeof *s);
+    if (!s) {
+        mem_free(r);
+        return err_set(e, ERR_NOMEM, "users", "no memory for a user");
+    }
+    s->hash = hash;
+    atomic_init(&s->row, r);
+    _Atomic(struct user_slot *) *bucket = bucket_of(u, hash);
+    atomic_init(&s->next, atomic_load_explicit(bucket, memory_order_relaxed));
+    atomic_store_explicit(bucket, s, memory_order_release);
+    list_newest(u, s);
+    account(u, (int64_t)(row_size(u, r) + sizeof *s));
+    atomic_fetch_add_explicit(&u->stats.cached, 1, memory_order_relaxed);
+    *out = s;
+    return 0;
+}
+
+static bool grow(void *array, size_t size, size_t *cap, size_t need) {
+    if (need <= *cap) return true;
+    size_t more = 2 * *cap > need ? 2 * *cap : need + 256;
+    void *p = mem_realloc(*(void **)array, more * size);
+    if (!p) return false;
+    *(void **)array = p;
+    *cap = more;
+    return true;
+}
+
+/* All the room that publishing will need, so that publishing cannot fail. */
+static int note_touched(struct users *u, struct user_slot *s, struct err *e) {
+    size_t n = u->n_touched + 1;
+    if (!grow(&u->touched, sizeof *u->touched, &u->cap_touched, n) || !users_list_room(u->list, n) ||
+        !grow(&u->superseded, sizeof *u->superseded, &u->cap_superseded, u->n_superseded + n))
+        return err_set(e, ERR_NOMEM, "users", "no memory for the list of touched users");
+    u->touched[u->n_touched++] = s;
+    return 0;
+}
+
+/* Gives the slot a private row made by copy or start values. */
+static int open_work(struct users *u, struct user_slot *s, struct slice id, struct err *e) {
+    const struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
+    s->work = r->erased ? fresh_row(u, id) : copy_row(u, r, r->n + USER_SPARE_ENTRIES);
+    if (!s->work) return err_set(e, ERR_NOMEM, "users", "no memory for a user row");
+    int rc = note_touched(u, s, e);
+    if (rc == 0) return 0;
+    mem_free(s->work);
+    s->work = NULL;
+    return rc;
+}
+
+int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) {
+    uint64_t hash = hash_slice(id);
+    struct user_slot *s = slot_find(u, hash, id);
+    if (s && s->work) {
+        *out = s->work;
+        return 0;
+    }
+    if (s) {
+        atomic_fetch_add_explicit(&u->stats.hits, 1, memory_order_relaxed);
+        unlist(u, s);
+        list_newest(u, s);
+    } else {
+        atomic_fetch_add_explicit(&u->stats.misses, 1, memory_order_relaxed);
+        if (!make_room(u, user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, id.n) + sizeof *s))
+            return err_set(e, ERR_FULL, "users", "the user cache of %llu bytes holds only rows not yet written",
+                           (unsigned long long)u->cache_bytes);
+        int rc = slot_load(u, hash, id, &s, e);
+        if (rc < 0) return rc;
+    }
+    int rc = open_work(u, s, id, e);
+    if (rc == 0) *out = s->work;
+    return rc;
+}
+
+int users_erase(struct users *u, struct slice id, struct err *e) {
+    struct user_row *r;
+    int rc = users_touch(u, id, &r, e);
+    if (rc < 0) return rc;
+    r->erased = true;
+    r->n = 0;
+    r->p_sum = 0;
+    r->last_ms = 0;
+    memset(r->p, 0, sizeof(float) * u->params->dim);
+    return 0;
+}
+
+static void publish_slot(struct users *u, struct user_slot *s) {
+    struct user_row *r = s->work, *old = atomic_load_explicit(&s->row, memory_order_relaxed);
+    bool needed = old->interval <= u->in_flight_interval && old->interval > u->durable_interval;
+    bool first = old->interval != u->interval;
+    s->work = NULL;
+    r->interval = u->interval;
+    r->before = needed ? old : first ? NULL : old->before;
+    if (first) u->list->slots[u->list->n++] = s;
+    int64_t size = (int64_t)row_size(u, r), old_size = (int64_t)row_size(u, old);
+    account(u, size - old_size);
+    u->dirty_now += (uint64_t)(first ? size : size - old_size);
+    atomic_store_explicit(&s->row, r, memory_order_release);
+    if (needed)
+        u->superseded[u->n_superseded++] = old;
+    else
+        epoch_retire(u->epoch, old, (size_t)old_size, mem_free);
+}
+
+void users_publish(struct users *u) {
+    for (size_t k = 0; k < u->n_touched; k++) publish_slot(u, u->touched[k]);
+    u->n_touched = 0;
+    users_release_superseded(u);
+    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) > u->cache_bytes) (void)make_room(u, 0);
+    atomic_store_explicit(&u->stats.dirty_bytes, u->dirty_now + u->dirty_in_flight, memory_order_relaxed);
+    atomic_store_explicit(&u->stats.dirty, u->list->n, memory_order_relaxed);
+}
+
+const struct users_stats *users_stats(const struct users *u) { return &u->stats; }
+uint64_t users_cache_bytes(const struct users *u) { return u->cache_bytes; }

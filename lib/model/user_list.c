@@ -1,0 +1,69 @@
+/* Point-in-time lists of changed users. */
+#include "lib/base/check.h"
+#include "lib/base/mem.h"
+#include "lib/model/user_priv.h"
+
+#define RELEASE_AT_ONCE 4096
+
+struct user_list *users_list_new(void) { return mem_zalloc(sizeof(struct user_list)); }
+
+void users_list_free(struct user_list *l) {
+    if (!l) return;
+    mem_free(l->slots);
+    mem_free(l);
+}
+
+bool users_list_room(struct user_list *l, size_t n) {
+    if (l->n + n <= l->cap) return true;
+    size_t cap = 2 * l->cap > l->n + n ? 2 * l->cap : l->n + n + 256;
+    void *p = mem_realloc(l->slots, cap * sizeof *l->slots);
+    if (!p) return false;
+    l->slots = p;
+    l->cap = cap;
+    return true;
+}
+
+struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n) {
+    CHECK(u->in_flight_interval == 0 && u->n_touched == 0);
+    struct user_list *next = users_list_new(), *l = u->list;
+    if (!next) return NULL;
+    l->interval = u->interval;
+    u->in_flight_interval = u->interval;
+    u->interval++;
+    u->list = next;
+    u->dirty_in_flight += u->dirty_now;
+    u->dirty_now = 0;
+    *n = l->n;
+    return l;
+}
+
+const struct user_row *users_list_next(struct users *u, struct user_list *l) {
+    (void)u;
+    if (l->at == l->n) return NULL;
+    const struct user_row *r = atomic_load_explicit(&l->slots[l->at++]->row, memory_order_acquire);
+    while (r->interval > l->interval) r = r->before;
+    return r;
+}
+
+void users_checkpoint_end(struct users *u, struct user_list *l, bool durable) {
+    CHECK(u->in_flight_interval == l->interval);
+    u->in_flight_interval = 0;
+    u->superseded_done = u->n_superseded;
+    if (durable) {
+        u->durable_interval = l->interval;
+        u->dirty_in_flight = 0;
+    } else {
+        CHECK(users_list_room(u->list, l->n)); /* without them rows would never be written */
+        for (size_t k = 0; k < l->n; k++) u->list->slots[u->list->n++] = l->slots[k];
+    }
+    users_list_free(l);
+}
+
+void users_release_superseded(struct users *u) {
+    uint32_t dim = u->params->dim;
+    for (int k = 0; k < RELEASE_AT_ONCE && u->superseded_at < u->superseded_done; k++) {
+        struct user_row *r = u->superseded[u->superseded_at++];
+        epoch_retire(u->epoch, r, user_row_bytes(dim, r->cap, r->id_bytes), mem_free);
+    }
+    if (u->superseded_at == u->n_superseded) u->superseded_at = u->superseded_done = u->n_superseded = 0;
+}
