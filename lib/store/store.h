@@ -15,9 +15,12 @@
 
 #define STORE_FORMAT 1
 
+#define STORE_KEY_MAX   511         /* bytes of a key; at least 1. Longer ones are ERR_RANGE */
+#define STORE_VALUE_MAX 0x3FFFFFFFu /* bytes of a value */
+
 /* Tables. Integer keys are big-endian, so that order of bytes is order of numbers. */
 enum store_table {
-    STORE_META,      /* text name -> see daemon/state.h */
+    STORE_META,      /* text name -> see daemon/state.h; "format" is the store's own */
     STORE_ITEM,      /* block number u32 -> consecutive item rows (lib/model/item.h) */
     STORE_ITEM_ID,   /* item row u32 -> id */
     STORE_ITEM_TEXT, /* id -> description as it came */
@@ -34,19 +37,24 @@ const char *store_table_name(enum store_table t);
 
 struct store;
 struct store_options {
-    const char *dir;          /* exists; holds model.mdb and model.mdb-lock */
-    uint64_t map_size;        /* bytes of address space */
-    uint64_t preallocate;     /* bytes reserved on disk when the file is created */
-    unsigned max_readers;     /* threads that read at once */
-    bool create;              /* make an absent environment; else ERR_MISSING */
+    const char *dir;      /* exists; holds model.mdb and model.mdb-lock */
+    uint64_t map_size;    /* bytes of address space */
+    uint64_t preallocate; /* bytes reserved on disk when the file is created */
+    unsigned max_readers; /* threads that read at once, each with one look-up and one scan; more wait */
+    bool create;          /* make an absent environment; else ERR_MISSING */
     bool read_only;
 };
 
-/* Opens. The caller holds the directory's lock (store_lock_dir). ERR_CORRUPT names what is damaged. */
+/* Opens. The caller holds the directory's lock (store_lock_dir). ERR_CORRUPT names what is damaged; ERR_MISMATCH: the
+ * file has another format and was not touched; ERR_BUSY: this process has the directory open already. The options are
+ * copied. A process that has a store open must not fork and go on using it, nor open model.mdb by other means: closing
+ * any other descriptor of it drops LMDB's locks. A half-made file is removed when its creation fails. */
 int store_open(const struct store_options *o, struct store **out, struct err *e) ERR_MUST_CHECK;
 void store_close(struct store *s);
 /* Closes and opens the environment again after ERR_IO from a commit asked for it (store_needs_reopen): LMDB answers
- * MDB_PANIC for ever after a failed meta write. Store thread; waits until readers are out and keeps new ones out. */
+ * MDB_PANIC for ever after a failed meta write. Store thread, with no transaction and no scan of its own open; waits
+ * until readers are out and keeps new ones out. What that commit held is there as a whole or not at all: read the
+ * positions again. When it fails, every use answers ERR_IO until a later call succeeds. */
 bool store_needs_reopen(const struct store *s);
 int store_reopen(struct store *s, struct err *e) ERR_MUST_CHECK;
 
@@ -54,15 +62,20 @@ int store_reopen(struct store *s, struct err *e) ERR_MUST_CHECK;
  * owner; closing it gives the lock back. dir must exist. */
 int store_lock_dir(const char *dir, int *fd, struct err *e) ERR_MUST_CHECK;
 
-/* Writing. One transaction at a time, one thread from begin to commit or abort (both end it, whatever they return).
- * A failed put leaves the transaction to be aborted. */
+/* Writing. One transaction at a time (ERR_BUSY), one thread from begin to commit or abort (both end it, whatever they
+ * return). A failed put leaves the transaction to be aborted; committing it repeats the error. ERR_FULL names the
+ * option that bounds the file; ERR_IO is the disk, a full one included. */
 struct store_txn;
 int store_begin(struct store *s, struct store_txn **out, struct err *e) ERR_MUST_CHECK;
-int store_put(struct store_txn *t, enum store_table table, struct slice key, struct slice value, struct err *e) ERR_MUST_CHECK;
-int store_del(struct store_txn *t, enum store_table table, struct slice key, struct err *e) ERR_MUST_CHECK; /* absent is fine */
-int store_del_before(struct store_txn *t, enum store_table table, struct slice key, struct err *e) ERR_MUST_CHECK; /* all keys < key */
+int store_put(struct store_txn *t, enum store_table table, struct slice key, struct slice value,
+              struct err *e) ERR_MUST_CHECK;
+int store_del(struct store_txn *t, enum store_table table, struct slice key,
+              struct err *e) ERR_MUST_CHECK; /* absent is fine */
+int store_del_before(struct store_txn *t, enum store_table table, struct slice key,
+                     struct err *e) ERR_MUST_CHECK; /* all keys < key */
 /* Reads inside a write transaction see its own changes. */
-int store_txn_get(struct store_txn *t, enum store_table table, struct slice key, struct buf *out, struct err *e) ERR_MUST_CHECK;
+int store_txn_get(struct store_txn *t, enum store_table table, struct slice key, struct buf *out,
+                  struct err *e) ERR_MUST_CHECK;
 int store_commit(struct store_txn *t, struct err *e) ERR_MUST_CHECK;
 void store_abort(struct store_txn *t);
 
@@ -81,7 +94,7 @@ uint64_t store_scan_count(struct store_scan *c, enum store_table table); /* rows
 void store_scan_end(struct store_scan *c);
 
 struct store_size {
-    uint64_t file_bytes, used_bytes, free_bytes; /* free: pages inside the file that can be used again */
+    uint64_t file_bytes, used_bytes, free_bytes; /* free: the rest of the file, given back or never used */
     uint64_t last_commit_bytes;                  /* pages written by the last commit */
 };
 int store_size(struct store *s, struct store_size *out, struct err *e) ERR_MUST_CHECK;
