@@ -2,6 +2,7 @@
 #ifndef RANKD_DAEMON_SOURCE_H
 #define RANKD_DAEMON_SOURCE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,11 @@ struct source { /* one name in the journal; a Kafka thread serves several (one a
     _Atomic uint64_t gaps;               /* legal gaps passed (offsets without a record) */
     _Atomic uint64_t duplicates;         /* records below the position, passed over */
     _Atomic uint64_t reconnects;
+    _Atomic uint64_t breaks;             /* losses or changes of the log passed under on_gap = continue */
+
+    uint64_t inbox_bytes; /* in the queue; under the inbox's lock */
+    pthread_mutex_t lock; /* of identity; private to source.c */
+    char identity[SOURCE_MAX_PARTITIONS][64];
     char stop_reason[256];               /* written before state becomes SOURCE_STOPPED */
 };
 
@@ -53,13 +59,18 @@ struct source_env { /* what the daemon gives to every source; outlives them */
     _Atomic bool *stopping; /* set before the threads are joined */
 };
 
-/* The identity of a partition's log, kept with its position: the learner stores what the source says here. Any thread. */
+/* The identity of a partition's log, kept with its position: the learner stores what the source says here. Any thread.
+ * A longer one is cut; a partition past SOURCE_MAX_PARTITIONS has none. */
 void source_identity(const struct source *s, uint32_t partition, char out[64]);
 void source_set_identity(struct source *s, uint32_t partition, const char *identity);
 
 /* Each kind: make (fills the source's fixed fields, checks what can be checked at once), start its thread, join it after
- * *stopping was set and the inbox closed, free. */
+ * *stopping was set and the inbox closed, free. The struct is large: keep it on the heap. ERR_RANGE: name too long.
+ * source_done frees nothing but the lock; the kinds leave it to the owner of the struct. */
 int source_init(struct source *s, const char *name, uint32_t allow, int default_type, struct err *e) ERR_MUST_CHECK;
+void source_done(struct source *s);
+/* Ends a source for good: keeps the first reason given, then state = SOURCE_STOPPED. The source's own thread. */
+void source_stop(struct source *s, const char *reason);
 
 struct source_log;
 int source_log_new(const struct source_env *env, const char *dir, struct source *s, struct source_log **out, struct err *e) ERR_MUST_CHECK;
