@@ -15,12 +15,13 @@
 #define CONFIG_TRENDS    3
 
 struct config_type { /* [type.NAME] */
-    char name[33];   /* lower-case letters, digits, - and _ */
+    char name[33];   /* 1 to 32 lower-case letters, digits, - and _ */
+    bool enabled;    /* always true once loaded: types with enabled = no are left out */
     double weight, history_weight;
 };
 
 struct config_file { /* [file.NAME]: one followed file */
-    char name[33];   /* the source's name is "file:NAME" */
+    char name[33];   /* as above; the source's name is "file:NAME" */
     char *path, *type, *allowed_types;
 };
 
@@ -40,13 +41,16 @@ struct config {
     uint64_t max_event_bytes;
     char *field_user, *field_item, *field_type, *field_ts, *field_id; /* comma-separated names */
 
-    struct config_type types[CONFIG_MAX_TYPES]; /* click, view, cart, purchase unless the file changes them */
+    /* Both sorted by name, whatever the order in the file: an index depends on the set of names alone, and changes
+     * with it. Types: cart (weight 1.5), click (1), purchase (2) and view (1) unless the configuration changes them. */
+    struct config_type types[CONFIG_MAX_TYPES]; /* n_types of them, at least 1 */
     size_t n_types;
-    struct config_file files[CONFIG_MAX_FILES];
+    struct config_file files[CONFIG_MAX_FILES]; /* n_files of them */
     size_t n_files;
 
     char *kafka_brokers, *kafka_topics, *kafka_allowed_types, *kafka_start, *kafka_on_gap, *kafka_intake_topic;
-    struct config_pass *kafka_pass;
+    struct config_pass
+        *kafka_pass; /* keys without "rdkafka.", in the order given; a later layer changes a value in place */
     size_t n_kafka_pass;
 
     char *log_enabled, *log_allowed_types;
@@ -74,29 +78,51 @@ struct config {
     struct config_origins *origins; /* where each value came from; private to config.c */
 };
 
-/* Fills *c: defaults, then the INI file at path (NULL = none), then environment variables RANKD_SECTION_KEY, then the
- * n overrides "section.key=value" in order. Unknown names, values out of range and contradictions are errors whose text
- * names file, line, key, value, what is allowed and the nearest known name. On failure *c is empty. config_free takes
- * an empty one. Main thread. */
+/* Fills *c: defaults, then the INI file at path (NULL = none), then environment variables, then the n overrides
+ * "section.key=value" in order. On failure *c is empty, which config_free takes. Main thread.
+ *
+ * Environment: RANKD_SECTION_KEY in upper case (RANKD_MODEL_DIM), for librdkafka RANKD_KAFKA_RDKAFKA_SASL_PASSWORD with
+ * _ for each dot. [type.NAME] and [file.NAME] cannot be set there. RANKD_TEST_* is left to tests; any other RANKD_*
+ * variable is an error like an unknown key.
+ *
+ * Errors: ERR_MISSING or ERR_IO (the file cannot be read), ERR_NOMEM, ERR_FULL (too many types or files), ERR_SYNTAX
+ * (unknown names, duplicates, text that is no value), ERR_RANGE (values out of range, options that contradict each
+ * other). e->field is "section.key" or the section; e->text begins with the origin ("FILE:LINE:", "RANKD_X:", "-o:",
+ * "default:") and names key, value, what is allowed and the nearest known name. */
 int config_load(struct config *c, const char *path, char *const *overrides, size_t n, struct err *e) ERR_MUST_CHECK;
 void config_free(struct config *c);
 
-/* Copies from next what may change while running; appends one line "section.key" to refused for every other
- * difference. Main thread; others read reloadable values through config_* accessors only. */
+/* Copies from next (loaded the same way) what may change while running; appends one line "section.key" to refused for
+ * every other difference ("type.NAME" or "file.NAME" for one added or removed). If the values that stay contradict the
+ * new ones, or memory is refused, nothing is copied and all differences are listed.
+ *
+ * A struct config belongs to the main thread once others run. Values they need are handed over by explicit calls: at
+ * start as arguments, after a reload by main (log_set_level, http_server_set_limits and _set_tokens,
+ * intake_set_limits, and so on for every option with reload = yes in options.def). */
 void config_reload(struct config *c, const struct config *next, struct buf *refused);
 
-/* The effective configuration as an INI text that reads back the same, each value followed by its origin. Secrets
- * (rdkafka passwords, keys, sasl.*) are masked. */
+/* The effective configuration as an INI text that reads back the same, each value followed by its origin:
+ * "dim = 64  # from file /etc/rankd.conf:12", "# default", "# from environment", "# from -o". Pass-through options that
+ * look like secrets are masked and commented out. */
 void config_print(const struct config *c, struct buf *out);
 
-/* The options of one section ("" = all) with default, range, unit and help; the form of etc/rankd.conf. */
+/* The options of one section ("model", "type", "file"; "" = all, which is etc/rankd.conf to the byte) with default,
+ * range, unit and help. An unknown section appends nothing. */
 void config_print_reference(const char *section, struct buf *out);
 
-/* "name=value\n" of every option that is part of the model's arithmetic (L), sorted, canonical: the text whose hash is the
- * configuration epoch. Includes the types. */
+/* "name=value\n" of every option that is part of the model's arithmetic (L), sorted, canonical ("24h" is "1d"): the
+ * text whose hash is the configuration epoch. Includes the types. */
 void config_learning_text(const struct config *c, struct buf *out);
 
 /* Whether the own log is the embedded source under this configuration. */
 bool config_own_log(const struct config *c);
+
+/* A listen address taken apart: "ADDRESS:PORT", "[IPV6]:PORT" or "localhost:PORT" (127.0.0.1). */
+struct config_listen {
+    char host[64]; /* numeric, without brackets */
+    uint16_t port; /* 0 = any free one */
+    bool ipv6, loopback;
+};
+bool config_parse_listen(const char *text, struct config_listen *out); /* false: none of these, *out untouched */
 
 #endif
