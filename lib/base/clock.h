@@ -17,8 +17,9 @@ void clock_replace(int64_t (*wall_ms)(void));
 #define CLOCK_MS_MIN INT64_C(0)
 #define CLOCK_MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
-/* RFC 3339 date-time with 'T' or ' ', fraction of any length (cut to ms), 'Z' or an offset; a leap second counts as
- * the second before. False when s is not one or lies outside [CLOCK_MS_MIN, CLOCK_MS_MAX]. */
+/* RFC 3339 date-time with 'T' or ' ', fraction of any length (cut to ms), 'Z' or an offset, letters in either case; a
+ * leap second (only just before midnight UTC) counts as the second before. False, *ms untouched, when s is not one or
+ * lies outside [CLOCK_MS_MIN, CLOCK_MS_MAX]. */
 bool clock_parse(struct slice s, int64_t *ms);
 /* 2023-11-14T22:13:20.123Z; ms within the range above. */
 void clock_format(int64_t ms, char out[32]);

@@ -12,13 +12,14 @@
 struct epoch;
 
 struct epoch *epoch_new(unsigned n_readers); /* NULL when memory is refused */
-void epoch_free(struct epoch *e);            /* frees what is still retired; no reader may be inside */
+void epoch_free(struct epoch *e);            /* frees what is still retired; no reader may be inside; NULL is fine */
 
 /* Reader number r (0 <= r < n_readers) belongs to one thread at a time. Not nested. */
 void epoch_enter(struct epoch *e, unsigned r);
 void epoch_leave(struct epoch *e, unsigned r);
 
-/* Writer only. The block is no longer reachable for readers that enter from now on. size is for the count only. */
+/* Writer only. The block is no longer reachable for readers that enter from now on. size is for the count only. Never
+ * fails: when memory for one more entry is refused, it waits until readers leave. */
 void epoch_retire(struct epoch *e, void *block, size_t size, void (*release)(void *block));
 /* Writer only: frees what no reader can see any more. Cheap; called once a batch. */
 void epoch_reclaim(struct epoch *e);

@@ -1,0 +1,10 @@
+/* The end of a process in which a bug was seen. */
+#include "lib/base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+_Noreturn void check_failed(const char *condition, const char *file, int line) {
+    fprintf(stderr, "%s:%d: bug: this does not hold: %s\n", file, line, condition);
+    abort();
+}
