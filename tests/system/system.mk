@@ -1,0 +1,12 @@
+# Helpers of the system tests. Included by the Makefile; scripts/kafka also names it beside the Makefile.
+ifndef SYSTEM_MK
+SYSTEM_MK := 1
+
+$(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $$(pkg-config --libs rdkafka)
+
+.PHONY: system-tools
+system-tools: $(BUILD)/system/kafka_tool ## helpers of the system tests
+
+endif
