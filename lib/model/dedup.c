@@ -95,32 +95,33 @@ static void forget(struct dedup *d, uint32_t at) {
     d->index[at] = 0;
 }
 
-/* The block that the next hash goes into, one of its own for a new lap while a checkpoint reads the old one. */
-static struct dedup_block *open_block(struct dedup *d, uint32_t number) {
+/* The block that the next hash goes into: one of its own for a new lap while a checkpoint reads the old one. */
+int dedup_prepare(struct dedup *d) {
+    if (!d->n_blocks) return 0;
+    uint64_t number = d->count % capacity(d) / DEDUP_BLOCK;
     struct dedup_block *b = d->blocks[number];
-    if (b && !b->lent) return b;
+    if (b && !b->lent) return 0;
     struct dedup_block *fresh = mem_zalloc(sizeof *fresh);
-    if (!fresh) return NULL;
+    if (!fresh) return ERR_NOMEM;
     if (b) {
         memcpy(fresh->hashes, b->hashes, sizeof b->hashes);
         b->next = d->replaced;
         d->replaced = b;
     }
     d->blocks[number] = fresh;
-    return fresh;
+    return 0;
 }
 
-int dedup_add(struct dedup *d, struct hash128 id) {
-    if (!d->n_blocks) return 0;
+void dedup_add(struct dedup *d, struct hash128 id) {
+    if (!d->n_blocks) return;
     uint64_t place = d->count % capacity(d);
-    struct dedup_block *b = open_block(d, (uint32_t)(place / DEDUP_BLOCK));
-    if (!b) return ERR_NOMEM;
+    struct dedup_block *b = d->blocks[place / DEDUP_BLOCK];
+    CHECK(b && !b->lent);
     if (d->count >= capacity(d)) forget(d, find(d, b->hashes[place % DEDUP_BLOCK]));
     b->hashes[place % DEDUP_BLOCK] = id;
     b->dirty = true;
     d->index[find(d, id)] = (uint32_t)place + 1;
     d->count++;
-    return 0;
 }
 
 int dedup_checkpoint_begin(struct dedup *d) {

@@ -17,7 +17,8 @@ struct dedup;
 int dedup_new(uint64_t window, struct dedup **out, struct err *e) ERR_MUST_CHECK;
 void dedup_free(struct dedup *d);
 bool dedup_seen(const struct dedup *d, struct hash128 id);
-int dedup_add(struct dedup *d, struct hash128 id) ERR_MUST_CHECK; /* 0 or ERR_NOMEM with nothing changed */
+int dedup_prepare(struct dedup *d) ERR_MUST_CHECK; /* memory for the next dedup_add: 0 or ERR_NOMEM */
+void dedup_add(struct dedup *d, struct hash128 id);  /* after dedup_prepare */
 uint64_t dedup_count(const struct dedup *d);                      /* ids ever added */
 
 /* Checkpoint. begin (learner): what changed since the last one is handed over. next (store thread): 1 and the next block

@@ -117,13 +117,15 @@ static inline void item_store_head(struct item_head *dst, const struct item_head
 void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y);
 
 /* Checkpoint. begin (learner): every dirty block is pending, none dirty. take (store thread): copies block b if it is
- * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen,
- * in any order, until it returns 0. abandon (learner, store thread idle): what was pending or taken is dirty again. */
+ * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen, in any
+ * order; once every block was asked for, all of them are there. abandon (learner, store thread idle): what is pending or
+ * frozen still is dirty again; what was taken, the caller marks. */
 uint32_t items_checkpoint_begin(struct items *t); /* number of pending blocks */
 uint32_t items_blocks(const struct items *t);     /* blocks in use at the last checkpoint_begin */
 size_t items_block_bytes(const struct items *t);
 int items_take_block(struct items *t, uint32_t block, void *out);
 int items_take_frozen(struct items *t, uint32_t *block, void *out);
+void items_checkpoint_abandon(struct items *t);
 void items_mark_dirty(struct items *t, uint32_t block); /* learner */
 
 /* Loading, before any other thread runs: blocks, then ids (which also restores generation, availability and expiry), then finish, which

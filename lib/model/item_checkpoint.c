@@ -26,22 +26,27 @@ static void copy_block(const struct items *t, uint32_t block, unsigned char *out
     for (uint32_t r = 0; r < ITEM_BLOCK_ROWS; r++) memset(out + r * t->stride, 0, sizeof(uint32_t)); /* sequence words */
 }
 
+static void wait_settled(struct items *t, uint32_t block) {
+    while (atomic_load_explicit(&t->pending[block], memory_order_acquire) != ITEM_SETTLED) sched_yield();
+}
+
 /* The checkpoint under way still needs the block as it is: whoever comes first copies it. Without memory for a copy the
  * learner waits for the store thread, which is walking towards the block. */
 static void keep_block(struct items *t, uint32_t block) {
     struct item_frozen *f = mem_alloc(sizeof *f + items_block_bytes(t));
     uint8_t state = ITEM_PENDING;
-    if (f && atomic_compare_exchange_strong_explicit(&t->pending[block], &state, ITEM_SETTLED, memory_order_acquire,
+    if (f && atomic_compare_exchange_strong_explicit(&t->pending[block], &state, ITEM_COPYING, memory_order_acquire,
                                                      memory_order_acquire)) {
         f->block = block;
         copy_block(t, block, f->bytes);
         f->next = atomic_load_explicit(&t->frozen, memory_order_relaxed);
         while (!atomic_compare_exchange_weak_explicit(&t->frozen, &f->next, f, memory_order_release, memory_order_relaxed)) {
         }
+        atomic_store_explicit(&t->pending[block], ITEM_SETTLED, memory_order_release);
         return;
     }
     mem_free(f);
-    while (atomic_load_explicit(&t->pending[block], memory_order_acquire) != ITEM_SETTLED) sched_yield();
+    wait_settled(t, block);
 }
 
 void item_change(struct items *t, uint32_t row) {
@@ -77,8 +82,10 @@ uint32_t items_checkpoint_begin(struct items *t) {
 int items_take_block(struct items *t, uint32_t block, void *out) {
     uint8_t state = ITEM_PENDING;
     if (!atomic_compare_exchange_strong_explicit(&t->pending[block], &state, ITEM_COPYING, memory_order_acquire,
-                                                 memory_order_acquire))
+                                                 memory_order_acquire)) {
+        wait_settled(t, block); /* what the learner is copying is in the list of frozen blocks once it has settled */
         return 0;
+    }
     copy_block(t, block, out);
     atomic_store_explicit(&t->pending[block], ITEM_SETTLED, memory_order_release);
     return 1;
@@ -93,6 +100,21 @@ int items_take_frozen(struct items *t, uint32_t *block, void *out) {
     memcpy(out, f->bytes, items_block_bytes(t));
     mem_free(f);
     return 1;
+}
+
+void items_checkpoint_abandon(struct items *t) {
+    uint32_t blocks = items_blocks(t);
+    for (uint32_t b = 0; b < blocks; b++) {
+        if (atomic_load_explicit(&t->pending[b], memory_order_relaxed) != ITEM_PENDING) continue;
+        atomic_store_explicit(&t->pending[b], ITEM_SETTLED, memory_order_relaxed);
+        items_mark_dirty(t, b);
+    }
+    struct item_frozen *f = atomic_exchange_explicit(&t->frozen, NULL, memory_order_acquire);
+    for (struct item_frozen *next; f; f = next) {
+        next = f->next;
+        items_mark_dirty(t, f->block);
+        mem_free(f);
+    }
 }
 
 int items_load_block(struct items *t, uint32_t block, struct slice bytes, struct err *e) {

@@ -82,7 +82,8 @@ void model_move_clock(struct model *m, int64_t t) {
 }
 
 bool model_seen(const struct model *m, struct hash128 id) { return dedup_seen(m->dedup, id); }
-int model_remember(struct model *m, struct hash128 id) { return dedup_add(m->dedup, id); }
+int model_prepare(struct model *m) { return dedup_prepare(m->dedup); }
+void model_remember(struct model *m, struct hash128 id) { dedup_add(m->dedup, id); }
 
 /* Whether every item of the event has a row or can get one. */
 static int check_room(struct model *m, const struct model_event *ev, struct err *e) {

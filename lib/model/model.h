@@ -61,9 +61,11 @@ int64_t model_event_time(const struct model *m, int64_t ts_ms, int64_t arrival_m
 /* An event was accepted at t (from model_event_time): the clock is never behind it. Called by model_learn itself. */
 void model_move_clock(struct model *m, int64_t t);
 
-/* True when the id was accepted before within the window; otherwise remembers it. Called for accepted events only. */
+/* True when the id was accepted before within the window. */
 bool model_seen(const struct model *m, struct hash128 id);
-int model_remember(struct model *m, struct hash128 id) ERR_MUST_CHECK; /* 0 or ERR_NOMEM, nothing changed */
+/* prepare: makes sure that one id can be remembered; before an event is learned, so that remembering it cannot fail. */
+int model_prepare(struct model *m) ERR_MUST_CHECK;
+void model_remember(struct model *m, struct hash128 id); /* of an accepted event */
 
 struct model_event {
     struct draw_place place; /* index is set by the model */
@@ -89,7 +91,7 @@ void model_publish(struct model *m);
 /* After items, recent events and the dedup window were loaded: rebuilds the serving copy. Before other threads run. */
 int model_load_end(struct model *m, int64_t clock_ms, struct err *e) ERR_MUST_CHECK;
 
-enum model_op { MODEL_PUT_ID = 1, MODEL_DEL_ID, MODEL_PUT_ITEM_TEXT, MODEL_DEL_ITEM_TEXT, MODEL_PUT_USER_TEXT, MODEL_DEL_USER_TEXT };
+enum model_op { MODEL_PUT_ID = 1, MODEL_PUT_ITEM_TEXT, MODEL_DEL_ITEM_TEXT, MODEL_PUT_USER_TEXT, MODEL_DEL_USER_TEXT };
 /* Walks a taken ops buffer: 1 and the next change (key: row as u32 big-endian for ids, else the id), 0 at the end. */
 int model_ops_next(struct slice *rest, enum model_op *op, struct slice *key, struct slice *value);
 

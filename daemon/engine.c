@@ -1,0 +1,270 @@
+/* Applying records. */
+#include "daemon/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/clock.h"
+#include "lib/base/hash.h"
+#include "lib/base/mem.h"
+
+#define BAD_RAW_BYTES 512u
+
+void engine_params(const struct config *c, struct model_params *p) {
+    memset(p, 0, sizeof *p);
+    p->dim = (uint32_t)c->dim;
+    p->seed = (uint64_t)c->seed;
+    p->max_items = (uint32_t)c->max_items;
+    p->user_items = (uint32_t)c->user_items;
+    p->negatives = (uint32_t)c->negatives;
+    p->recent_events = (uint32_t)c->recent_events;
+    p->recent_share = (float)c->recent_share;
+    p->step = (float)c->step;
+    p->under_root = (float)c->under_root;
+    p->start_item = (float)c->start_item;
+    p->start_user = (float)c->start_user;
+    p->clip = (float)c->clip;
+    p->history = (uint32_t)c->history;
+    p->history_decay = (float)c->history_decay;
+    p->late_half_life_ms = c->late_half_life_ms;
+    p->count_half_life_ms = c->count_half_life_ms;
+    for (int h = 0; h < MODEL_TRENDS; h++) p->trend_half_life_ms[h] = c->trend_ms[h];
+    p->max_ahead_ms = c->max_ahead_ms;
+    p->max_clock_step_ms = c->max_clock_step_ms;
+    p->dedup_window = (uint64_t)c->dedup_window;
+    p->tau = (float)c->tau;
+    p->mu[0] = (float)c->mu;
+    p->n_types = (uint32_t)c->n_types;
+    for (size_t t = 0; t < c->n_types; t++) {
+        p->types[t].weight = (float)c->types[t].weight;
+        p->types[t].history_weight = (float)c->types[t].history_weight;
+    }
+}
+
+int engine_rules(const struct config *c, struct event_rules *r, struct err *e) {
+    memset(r, 0, sizeof *r);
+    r->n_types = c->n_types;
+    for (size_t t = 0; t < c->n_types; t++) memcpy(r->types[t], c->types[t].name, sizeof r->types[t]);
+    r->max_event_bytes = c->max_event_bytes;
+    r->max_basket = (size_t)c->max_basket;
+    int rc = event_names_parse(c->field_user, &r->user, e);
+    if (rc == 0) rc = event_names_parse(c->field_item, &r->item, e);
+    if (rc == 0) rc = event_names_parse(c->field_type, &r->type, e);
+    if (rc == 0) rc = event_names_parse(c->field_ts, &r->ts, e);
+    if (rc == 0) rc = event_names_parse(c->field_id, &r->id, e);
+    return rc;
+}
+
+static int backing_get(void *arg, struct slice id, struct buf *out, struct err *e) {
+    return store_get(arg, STORE_USER, id, out, e);
+}
+
+int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) {
+    struct engine *g = mem_zalloc(sizeof *g);
+    if (!g) return err_set(e, ERR_NOMEM, "engine", "no memory");
+    g->config = c;
+    g->generation = 1;
+    g->epoch_dirty = true;
+    g->epoch_sequence = 1;
+    struct model_params p;
+    engine_params(c, &p);
+    int rc = engine_rules(c, &g->rules, e);
+    struct user_backing backing = {store ? backing_get : NULL, store};
+    const struct kernel *kernel = kernel_pick(c->kernel);
+    if (rc == 0 && !kernel) rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
+    if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
+    struct buf text;
+    buf_init(&text, 1u << 20);
+    if (rc == 0) {
+        config_learning_text(c, &text);
+        buf_printf(&text, "arithmetic=%d\n", MODEL_ARITHMETIC);
+        struct hash128 h = hash128(text.p, text.n);
+        g->epoch_hash[0] = h.lo;
+        g->epoch_hash[1] = h.hi;
+        g->epoch_text = text.failed ? NULL : text.p;
+        if (text.failed) rc = err_set(e, ERR_NOMEM, "engine", "no memory for the text of the learning configuration");
+    }
+    if (rc == 0) {
+        *out = g;
+        return 0;
+    }
+    buf_free(&text);
+    g->epoch_text = NULL;
+    engine_free(g);
+    return rc;
+}
+
+void engine_free(struct engine *g) {
+    if (!g) return;
+    model_free(g->model);
+    for (uint32_t s = 0; s < g->n_sources; s++) mem_free(g->sources[s].positions);
+    for (size_t k = 0; k < g->n_bad; k++) buf_free(&g->bad[k].row);
+    mem_free(g->bad);
+    mem_free(g->runs);
+    mem_free(g->epoch_text);
+    mem_free(g);
+}
+
+int engine_source(struct engine *g, const char *name, uint32_t *index, struct err *e) {
+    for (uint32_t s = 0; s < g->n_sources; s++)
+        if (strcmp(g->sources[s].name, name) == 0) {
+            *index = s;
+            return 0;
+        }
+    if (g->n_sources == ENGINE_MAX_SOURCES)
+        return err_set(e, ERR_FULL, "sources", "more than %d sources in one data directory", ENGINE_MAX_SOURCES);
+    if (strlen(name) >= sizeof g->sources[0].name)
+        return err_set(e, ERR_RANGE, "sources", "the name \"%s\" is longer than %zu bytes", name, sizeof g->sources[0].name - 1);
+    struct engine_source *s = &g->sources[g->n_sources];
+    memcpy(s->name, name, strlen(name) + 1);
+    *index = g->n_sources++;
+    return 0;
+}
+
+void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out) {
+    memset(out, 0, sizeof *out);
+    for (uint32_t s = 0; s < g->n_sources; s++)
+        if (strcmp(g->sources[s].name, name) == 0 && partition < g->sources[s].n) *out = g->sources[s].positions[partition];
+}
+
+static bool grow(void *array, size_t size, size_t *cap, size_t need) {
+    if (need <= *cap) return true;
+    size_t more = 2 * *cap > need ? 2 * *cap : need + 16;
+    void *p = mem_realloc(*(void **)array, more * size);
+    if (!p) return false;
+    memset((char *)p + *cap * size, 0, (more - *cap) * size);
+    *(void **)array = p;
+    *cap = more;
+    return true;
+}
+
+/* All the memory that noting a record can need, so that noting cannot fail once the record has been learned. */
+static int prepare(struct engine *g, uint32_t source, uint32_t partition, struct err *e) {
+    struct engine_source *s = &g->sources[source];
+    size_t n = s->n;
+    CHECK(source < g->n_sources && partition < SOURCE_MAX_PARTITIONS);
+    bool ok = grow(&s->positions, sizeof *s->positions, &n, partition + 1);
+    s->n = (uint32_t)n;
+    ok = ok && grow(&g->runs, sizeof *g->runs, &g->cap_runs, g->n_runs + 1) &&
+         grow(&g->bad, sizeof *g->bad, &g->cap_bad, g->n_bad + 1) && model_prepare(g->model) == 0;
+    return ok ? 0 : err_set(e, ERR_NOMEM, "engine", "no memory to note a record");
+}
+
+static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t, struct err *e) {
+    const struct event *ev = &r->event;
+    struct slice few[16], *items = ev->n_items <= 16 ? few : mem_alloc(ev->n_items * sizeof *items);
+    if (!items) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
+    for (size_t k = 0; k < ev->n_items; k++) items[k] = ev->items[k].id;
+    const char *name = g->sources[source].name;
+    struct model_event learn = {
+        .place = {.source = hash64(name, strlen(name), 0), .partition = partition, .offset = r->offset},
+        .type = (uint32_t)ev->type,
+        .user = ev->user,
+        .items = items,
+        .n_items = ev->n_items,
+        .ts_ms = t,
+    };
+    int rc = model_learn(g->model, &learn, e);
+    if (items != few) mem_free(items);
+    if (rc == 0) atomic_fetch_add_explicit(&g->by_type[ev->type], 1, memory_order_relaxed);
+    return rc;
+}
+
+/* EVENT_OK or the reason why the event is skipped; a negative code to be given again. */
+static int accept_event(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, struct err *e) {
+    const struct event *ev = &r->event;
+    struct model *m = g->model;
+    struct hash128 id = {0, 0};
+    if (ev->id.n) id = hash128(ev->id.p, ev->id.n);
+    if (ev->id.n && model_seen(m, id)) return EVENT_DUPLICATE;
+    int64_t arrival = r->arrival_ms != EVENT_NO_TIME ? r->arrival_ms : ev->arrival_ms;
+    int64_t ts = ev->ts_ms != EVENT_NO_TIME ? ev->ts_ms : arrival;
+    if (ts == EVENT_NO_TIME) return EVENT_NO_TIME_AT_ALL;
+    int64_t t = model_event_time(m, ts, arrival);
+    int rc = 0;
+    switch (ev->kind) {
+    case EVENT_BEHAVIOUR: rc = learn_behaviour(g, source, partition, r, t, e); break;
+    case EVENT_IMPRESSION: break;
+    case EVENT_ITEM: rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e); break;
+    case EVENT_USER: rc = model_describe_user(m, ev->user, ev->description, e); break;
+    case EVENT_DELETE:
+        rc = ev->user.n ? model_erase_user(m, ev->user, e) : model_erase_item(m, ev->items[0].id, e);
+        break;
+    }
+    if (rc == ERR_FULL && strcmp(e->field, "items") == 0) return EVENT_ITEMS_FULL;
+    if (rc < 0) return rc;
+    if (ev->kind != EVENT_BEHAVIOUR) model_move_clock(m, t);
+    if (ev->id.n) model_remember(m, id);
+    g->kinds[ev->kind]++;
+    return EVENT_OK;
+}
+
+static void note_bad(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason reason, const char *text) {
+    uint64_t keep = (uint64_t)g->config->bad_events_kept;
+    if (keep == 0) return;
+    if (g->n_bad >= keep) { /* the oldest of those waiting would be dropped by the ring anyway */
+        buf_free(&g->bad[0].row);
+        memmove(g->bad, g->bad + 1, (g->n_bad - 1) * sizeof *g->bad);
+        g->n_bad--;
+    }
+    struct engine_bad *b = &g->bad[g->n_bad++];
+    const char *name = g->sources[source].name;
+    size_t raw = r->raw.n < BAD_RAW_BYTES ? r->raw.n : BAD_RAW_BYTES;
+    b->number = g->bad_next++;
+    buf_init(&b->row, 4096);
+    buf_put_u8(&b->row, (uint8_t)reason);
+    buf_put_u64(&b->row, r->offset);
+    buf_put_u32(&b->row, partition);
+    buf_put_u64(&b->row, (uint64_t)clock_wall_ms()); /* for people; not part of the digest */
+    buf_put_u8(&b->row, (uint8_t)strlen(name));
+    buf_add_str(&b->row, name);
+    buf_put_u16(&b->row, (uint16_t)strlen(text));
+    buf_add_str(&b->row, text);
+    buf_add(&b->row, r->raw.p, raw);
+}
+
+static void note_run(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {
+    struct engine_run *run = g->n_runs ? &g->runs[g->n_runs - 1] : NULL;
+    if (!run || run->source != source || run->partition != partition || run->generation != g->generation) {
+        run = &g->runs[g->n_runs++];
+        *run = (struct engine_run){g->sequence, source, partition, r->offset, r->offset, 0, g->generation};
+    }
+    run->last = r->offset;
+    run->count++;
+}
+
+int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason *reason, struct err *e) {
+    struct err why = {0};
+    int rc = prepare(g, source, partition, e);
+    if (rc < 0) return rc;
+    int verdict = r->reason;
+    if (verdict == EVENT_OK) verdict = accept_event(g, source, partition, r, &why);
+    if (verdict < 0) {
+        if (e) *e = why;
+        return verdict;
+    }
+    g->sequence++;
+    if (verdict == EVENT_OK)
+        g->learned++;
+    else
+        g->skipped[verdict]++;
+    if (verdict != EVENT_OK && verdict != EVENT_DUPLICATE)
+        note_bad(g, source, partition, r, (enum event_reason)verdict, r->error ? r->error : why.text);
+    struct position *p = &g->sources[source].positions[partition];
+    p->known = p->has_last = true;
+    p->next = r->next;
+    p->last = r->offset;
+    p->last_crc = r->crc;
+    note_run(g, source, partition, r);
+    *reason = (enum event_reason)verdict;
+    return 0;
+}
+
+void engine_publish(struct engine *g) {
+    model_publish(g->model);
+    for (int k = 0; k < EVENT_REASONS; k++) atomic_store_explicit(&g->published_skipped[k], g->skipped[k], memory_order_relaxed);
+    for (int k = 0; k <= EVENT_DELETE; k++) atomic_store_explicit(&g->published_kinds[k], g->kinds[k], memory_order_relaxed);
+    atomic_store_explicit(&g->published_learned, g->learned, memory_order_relaxed);
+    atomic_store_explicit(&g->published_sequence, g->sequence, memory_order_release);
+}

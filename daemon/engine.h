@@ -1,0 +1,121 @@
+/* What a log determines: the model, how far each source was applied, the journal of the applied order, and the counts.
+ *
+ * Applies one record at a time; nothing but the records, in order, the configuration and the seed enters. The daemon's
+ * learner, `rankd replay` and every test go through engine_apply. One thread (the learner). */
+#ifndef RANKD_DAEMON_ENGINE_H
+#define RANKD_DAEMON_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/batch.h"
+#include "daemon/config.h"
+#include "daemon/source.h"
+#include "lib/base/err.h"
+#include "lib/model/model.h"
+#include "lib/store/store.h"
+#include "proto/event.h"
+
+#define ENGINE_MAX_SOURCES 256
+
+struct engine_run { /* consecutive applied records of one partition */
+    uint64_t sequence; /* of its first record; the first record of all has sequence 1 */
+    uint32_t source, partition;
+    uint64_t first, last, count; /* offsets of its first and last record, number of records */
+    uint64_t generation;
+};
+
+struct engine_source {
+    char name[96];
+    const struct source *attached; /* asked for identities; NULL when the source is not configured now */
+    struct position *positions; /* (n) by partition */
+    uint32_t n;
+};
+
+struct engine_bad { /* a bad event on its way to the ring */
+    uint64_t number;
+    struct buf row;
+};
+
+struct engine {
+    const struct config *config;
+    struct event_rules rules;
+    struct model *model;
+    struct engine_source sources[ENGINE_MAX_SOURCES];
+    uint32_t n_sources;
+    uint64_t generation;
+    uint64_t sequence; /* records applied */
+    uint64_t learned;  /* accepted ones; sequence = learned + sum of skipped */
+    uint64_t skipped[EVENT_REASONS];
+    uint64_t kinds[EVENT_DELETE + 1]; /* accepted, by kind */
+    uint64_t epoch_hash[2];           /* of the learning configuration and the arithmetic */
+    char *epoch_text;
+
+    struct engine_run *runs; /* (n_runs) since the last checkpoint; the last one is open */
+    size_t n_runs, cap_runs;
+    bool epoch_dirty;
+    uint64_t epoch_sequence;
+
+    struct engine_bad *bad; /* (n_bad) since the last checkpoint */
+    size_t n_bad, cap_bad;
+    uint64_t bad_next; /* number of the next bad event */
+
+    /* relaxed atomics for other threads, set by engine_publish */
+    _Atomic uint64_t published_sequence, published_learned, published_skipped[EVENT_REASONS], published_kinds[EVENT_DELETE + 1];
+    _Atomic uint64_t durable_sequence;
+    _Atomic uint64_t by_type[EVENT_MAX_TYPES];
+};
+
+/* Model parameters and event rules as the configuration says. */
+void engine_params(const struct config *c, struct model_params *p);
+int engine_rules(const struct config *c, struct event_rules *r, struct err *e) ERR_MUST_CHECK;
+
+/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache). n_readers as in model_new. */
+int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) ERR_MUST_CHECK;
+void engine_free(struct engine *g);
+
+/* The number of a source by name, a new one if need be. ERR_FULL past ENGINE_MAX_SOURCES. */
+int engine_source(struct engine *g, const char *name, uint32_t *index, struct err *e) ERR_MUST_CHECK;
+/* The applied position; known = false when there is none. */
+void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out);
+
+/* Applies one record: learns it, or counts it as skipped. source: from engine_source. *reason tells which. An error means that
+ * the record was not applied and must be given again later: ERR_FULL (users: a checkpoint is needed first), ERR_NOMEM,
+ * ERR_CORRUPT, ERR_IO. */
+int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason *reason,
+                 struct err *e) ERR_MUST_CHECK;
+
+/* Makes what was applied visible to readers. */
+void engine_publish(struct engine *g);
+
+/* Load from the store into a new engine: 1 when there was a state, 0 when the store is empty. ERR_MISMATCH when dimension or seed
+ * differ (with the operator's choices); ERR_CORRUPT names the place. */
+int engine_load(struct engine *g, struct store *store, struct err *e) ERR_MUST_CHECK;
+
+/* Rows of META, POSITION, JOURNAL. */
+void engine_encode_state(const struct engine *g, struct buf *out);
+void engine_encode_run(const struct engine *g, const struct engine_run *run, struct buf *out);
+void engine_encode_epoch(const struct engine *g, struct buf *out);
+void engine_encode_position(const struct position *p, struct buf *out);
+struct slice engine_position_key(const char *name, uint32_t partition, char out[128]);
+
+struct journal_entry { /* a decoded row of the journal */
+    bool is_epoch;
+    struct engine_run run; /* source is not set: see name */
+    char name[96];
+    struct slice epoch_text;
+};
+int engine_decode_journal(struct slice key, struct slice value, struct journal_entry *out, struct err *e) ERR_MUST_CHECK;
+
+struct bad_event { /* a decoded row of the ring */
+    uint64_t number, offset;
+    char source[96];
+    uint32_t partition;
+    enum event_reason reason;
+    int64_t wall_ms;
+    struct slice error, raw;
+};
+int engine_decode_bad(struct slice key, struct slice value, struct bad_event *out, struct err *e) ERR_MUST_CHECK;
+
+#endif
