@@ -77,13 +77,16 @@ static void avx512_quantise(const float *row, size_t d, int8_t *codes, float *sc
     }
 }
 
-static inline __mmask64 chunk_mask(size_t left) { return left >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << left) - 1; }
-
 /* 16 partial sums of (c + 128) x: the instruction wants one side unsigned; the caller takes 128 sum(x) off. */
 static inline __m512i row_sums(const int8_t *c, const int8_t *x, size_t d) {
     __m512i flip = _mm512_set1_epi8((char)-128), sum = _mm512_setzero_si512();
-    for (size_t k = 0; k < d; k += 64) {
-        __mmask64 m = chunk_mask(d - k);
+    size_t k = 0;
+    for (; k + 64 <= d; k += 64) {
+        __m512i cv = _mm512_xor_si512(_mm512_loadu_si512(c + k), flip);
+        sum = _mm512_dpbusd_epi32(sum, cv, _mm512_loadu_si512(x + k));
+    }
+    if (k < d) {
+        __mmask64 m = ((__mmask64)1 << (d - k)) - 1;
         __m512i cv = _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, c + k), flip);
         sum = _mm512_dpbusd_epi32(sum, cv, _mm512_maskz_loadu_epi8(m, x + k));
     }

@@ -15,8 +15,9 @@
 
 #define SCAN_ROWS     64u
 #define SCAN_NO_TREND (-1e38f)
-#define SCAN_MOST     0x1p60f /* largest norm or trend that is bounded; beyond it the row holds NaN and is always scored \
-                               */
+#define SCAN_MOST                                                                                                      \
+    0x1p60f /* largest norm or trend that is bounded; beyond it the row holds NaN and is always scored                 \
+             */
 
 struct scan {
     uint32_t dim, max_items;

@@ -1,0 +1,272 @@
+/* Exact top-k: bounds decide which rows are scored, scores decide the order. */
+#include "lib/model/topk.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "lib/base/fmath.h"
+#include "lib/base/mem.h"
+#include "lib/model/topk_bound.h"
+
+#define CANDIDATES  131072u /* more rows than this undecided at once: bounds are no use */
+#define PREFETCH    6u      /* rows ahead */
+#define TREND_FLOOR (-8.0)
+
+struct topk {
+    const struct kernel *kernel;
+    struct bound bound;
+    struct bounded *candidates; /* (CANDIDATES) rows that can still win, ascending */
+    uint32_t n_candidates;
+    struct topk_hit *lows; /* (TOPK_MAX) heap, worst on top: the k best lower bounds so far */
+    uint32_t n_lows;
+    struct topk_hit *best; /* (TOPK_MAX) heap, worst on top: the k best scores so far */
+    uint32_t n_best;
+    struct topk_work work;
+    float q[MODEL_MAX_DIM];
+};
+
+/* What the score of every row has in common. */
+struct scorer {
+    const struct items *items;
+    const struct kernel *kernel;
+    const struct topk_query *query;
+    double shift[MODEL_TRENDS];
+    float root; /* of x . x, for cosines */
+};
+
+struct topk *topk_new(const struct model_params *p) {
+    (void)p; /* sizes follow from TOPK_MAX alone */
+    struct topk *s = mem_zalloc(sizeof *s);
+    if (!s) return NULL;
+    s->kernel = kernel_pick("auto");
+    s->candidates = mem_map(CANDIDATES * sizeof *s->candidates);
+    s->lows = mem_map(TOPK_MAX * sizeof *s->lows);
+    s->best = mem_map(TOPK_MAX * sizeof *s->best);
+    if (s->candidates && s->lows && s->best) return s;
+    topk_free(s);
+    return NULL;
+}
+
+void topk_free(struct topk *s) {
+    if (!s) return;
+    mem_unmap(s->candidates, CANDIDATES * sizeof *s->candidates);
+    mem_unmap(s->lows, TOPK_MAX * sizeof *s->lows);
+    mem_unmap(s->best, TOPK_MAX * sizeof *s->best);
+    mem_free(s);
+}
+
+struct topk_work topk_last(const struct topk *s) {
+    return s->work;
+}
+
+static struct scorer scorer_of(const struct items *t, const struct kernel *k, const struct topk_query *q) {
+    struct scorer c = {.items = t, .kernel = k, .query = q};
+    for (int h = 0; h < MODEL_TRENDS; h++) c.shift[h] = (double)q->clock_ms / (double)t->params->trend_half_life_ms[h];
+    if (q->cosine && q->x) c.root = fm_sqrtf(k->dot(q->x, q->x, t->dim));
+    return c;
+}
+
+static float score_of(const struct scorer *c, const struct item_head *h, const float *q) {
+    const struct topk_query *query = c->query;
+    size_t dim = c->items->dim;
+    float score = 0;
+    if (query->cosine) {
+        float roots = c->root * fm_sqrtf(c->kernel->dot(q, q, dim));
+        bool learned = h->q_sum > 0;
+        return learned && roots != 0 ? c->kernel->dot(query->x, q, dim) / roots : 0;
+    }
+    if (query->x) score = query->tau * (c->kernel->dot(query->x, q, dim) + h->bias);
+    for (int k = 0; k < MODEL_TRENDS; k++) {
+        if (query->mu[k] == 0) continue;
+        double trend = h->trend[k] - c->shift[k];
+        trend = trend < TREND_FLOOR ? TREND_FLOOR : trend;
+        score += query->mu[k] * (float)trend;
+    }
+    return score;
+}
+
+float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
+    struct scorer c = scorer_of(t, k, q);
+    struct item_head head;
+    float values[MODEL_MAX_DIM];
+    item_read(t, row, &head, q->x ? values : NULL, NULL);
+    return score_of(&c, &head, values);
+}
+
+static bool worse(struct topk_hit a, struct topk_hit b) {
+    return a.score < b.score || (a.score == b.score && a.row > b.row);
+}
+
+static void sift_down(struct topk_hit *heap, uint32_t n, uint32_t at) {
+    struct topk_hit moved = heap[at];
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && worse(heap[child + 1], heap[child])) child++;
+        if (!worse(heap[child], moved)) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moved;
+}
+
+/* Keeps the k best of what was offered. */
+static void offer(struct topk_hit *heap, uint32_t *n, uint32_t k, struct topk_hit hit) {
+    if (*n == k) {
+        if (!worse(heap[0], hit)) return;
+        heap[0] = hit;
+        sift_down(heap, k, 0);
+        return;
+    }
+    uint32_t at = (*n)++;
+    for (; at > 0 && worse(hit, heap[(at - 1) / 2]); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = hit;
+}
+
+/* Best first into hits; the heap is used up. */
+static void take_best(struct topk *s, struct topk_hit *hits, size_t *n) {
+    *n = s->n_best;
+    while (s->n_best > 0) {
+        hits[s->n_best - 1] = s->best[0];
+        s->best[0] = s->best[--s->n_best];
+        sift_down(s->best, s->n_best, 0);
+    }
+}
+
+static bool shown(const struct items *t, const struct topk_query *q, uint32_t row) {
+    return atomic_load_explicit(&t->available[row], memory_order_relaxed) != 0 &&
+           atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) > q->wall_ms;
+}
+
+static bool excluded(const struct topk_query *q, uint32_t row) {
+    size_t low = 0, high = q->n_excluded;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (q->excluded[mid] < row)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < q->n_excluded && q->excluded[low] == row;
+}
+
+static void score_row(struct topk *s, const struct scorer *c, uint32_t row) {
+    struct item_head head;
+    item_read(c->items, row, &head, c->query->x ? s->q : NULL, NULL);
+    s->work.rescored++;
+    if (!(c->query->only ? head.known : head.live)) return;
+    float score = score_of(c, &head, s->q);
+    if (!isnan(score)) offer(s->best, &s->n_best, c->query->k, (struct topk_hit){score, row});
+}
+
+static int check_query(const struct topk_query *q, struct err *e) {
+    if (q->k < 1 || q->k > TOPK_MAX) return err_set(e, ERR_RANGE, "k", "k is %u, allowed are 1 to %d", q->k, TOPK_MAX);
+    if (q->cosine && !q->x) return err_set(e, ERR_RANGE, "x", "a cosine needs a vector");
+    return 0;
+}
+
+static void score_everything(struct topk *s, const struct items *t, const struct topk_query *q) {
+    struct scorer c = scorer_of(t, s->kernel, q);
+    uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_acquire);
+    size_t n = q->only ? q->n_only : n_rows;
+    s->n_best = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = q->only ? q->only[i] : (uint32_t)i;
+        if (row < n_rows && shown(t, q, row) && !excluded(q, row)) score_row(s, &c, row);
+    }
+}
+
+int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_query *q, struct topk_hit *hits, size_t *n,
+                    struct err *e) {
+    int rc = check_query(q, e);
+    if (rc) return rc;
+    s->work = (struct topk_work){0};
+    score_everything(s, t, q);
+    take_best(s, hits, n);
+    return 0;
+}
+
+/* Of k rows seen so far the scores are at least this. Rows come in ascending order, so a later row has to be above it.
+ */
+static float threshold(const struct topk *s, uint32_t k) { return s->n_lows == k ? s->lows[0].score : -INFINITY; }
+
+/* Drops candidates that cannot win any more. */
+static void drop_losers(struct topk *s, uint32_t k) {
+    float least = threshold(s, k);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->n_candidates; i++) {
+        s->candidates[kept] = s->candidates[i];
+        kept += s->candidates[i].high >= least;
+    }
+    s->n_candidates = kept;
+}
+
+static bool has_learned(const struct items *t, uint32_t row) {
+    float sum;
+    uint32_t bits = __atomic_load_n((const uint32_t *)(const void *)&item_head(t, row)->q_sum, __ATOMIC_RELAXED);
+    memcpy(&sum, &bits, sizeof sum);
+    return sum > 0;
+}
+
+/* Collects every row that can be among the best k. False when there are too many. */
+static bool collect(struct topk *s, const struct items *t, const struct topk_query *q) {
+    uint32_t n_rows = atomic_load_explicit(&s->bound.scan->n_rows, memory_order_acquire);
+    size_t skip = 0; /* excluded rows passed */
+    s->n_candidates = s->n_lows = 0;
+    for (uint32_t first = 0; first < n_rows; first += SCAN_ROWS) {
+        struct bounded found[SCAN_ROWS];
+        uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
+        n = bound_block(&s->bound, first, n, threshold(s, q->k), found);
+        for (uint32_t i = 0; i < n; i++) {
+            struct bounded *f = &found[i];
+            while (skip < q->n_excluded && q->excluded[skip] < f->row) skip++;
+            if ((skip < q->n_excluded && q->excluded[skip] == f->row) || !shown(t, q, f->row)) continue;
+            if (q->cosine && !has_learned(t, f->row)) f->low = f->high = 0;
+            s->candidates[s->n_candidates++] = *f;
+            if (f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
+        }
+        if (s->n_candidates > CANDIDATES - SCAN_ROWS) {
+            drop_losers(s, q->k);
+            if (s->n_candidates > CANDIDATES / 2) return false;
+        }
+    }
+    drop_losers(s, q->k);
+    s->work.scanned = n_rows;
+    return true;
+}
+
+static void prefetch_row(const struct items *t, uint32_t row) {
+    const char *p = (const char *)item_head(t, row);
+    for (size_t at = 0; at < sizeof(struct item_head) + sizeof(float) * t->dim; at += 64) __builtin_prefetch(p + at);
+}
+
+/* Scores the candidates: first those whose lower bounds made the threshold, then those still above the worst of these.
+ */
+static void score_candidates(struct topk *s, const struct items *t, const struct topk_query *q) {
+    struct scorer c = scorer_of(t, s->kernel, q);
+    float least = threshold(s, q->k);
+    s->n_best = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < s->n_candidates; i++) {
+            const struct bounded *f = &s->candidates[i];
+            if (i + PREFETCH < s->n_candidates) prefetch_row(t, f[PREFETCH].row);
+            if ((f->low >= least) != (pass == 0) || (s->n_best == q->k && f->high < s->best[0].score)) continue;
+            score_row(s, &c, f->row);
+        }
+    }
+}
+
+int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q,
+              struct topk_hit *hits, size_t *n, struct err *e) {
+    int rc = check_query(q, e);
+    if (rc) return rc;
+    s->work = (struct topk_work){0};
+    if (q->only) {
+        score_everything(s, t, q);
+    } else if (bound_prepare(&s->bound, t->params, c, q) && collect(s, t, q)) {
+        score_candidates(s, t, q);
+    } else {
+        s->work.fell_back = true;
+        score_everything(s, t, q);
+    }
+    take_best(s, hits, n);
+    return 0;
+}

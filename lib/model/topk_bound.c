@@ -1,0 +1,224 @@
+/* Bounds of the scores of a block of rows, from their 8-bit codes.
+ *
+ * Let u = 2^-24, x = sx cx + ex the query and q = sq cq + eq a row, each codes times scale plus a rest. Then
+ *
+ *     x . q - sx sq (cx . cq) = ex . q + sx cx . eq,      at most |ex| |q| + |sx cx| |eq|                         (1)
+ *
+ * in magnitude. The exact score's float32 product goes through m = d/16 + 4 roundings a term (its product, its lane,
+ * the tree), so it is within 1.01 m u |x| |q| + 2^-141 of x . q, the last for products that underflow (adding is exact
+ * there).        (2) The approximation a = (C sq) sx, C = cx . cq < 2^24 exact, has two roundings, and a + slack one
+ * more: 4 u |sx cx| |sq cq| <= 4 u |sx cx| (|q| + |eq|), and what underflows is at most 2^-149 (1 + sx). (3) So slack =
+ * per_norm |q| + per_error |eq| + least with
+ *
+ *     per_norm = (|ex| + 1.01 m u |x| + 8 u |sx cx|) (1 + 2^-19),   per_error = |sx cx| (1 + 2^-19),
+ *     least = 2^-120 max(1, |x|)
+ *
+ * where 2^-19 covers the roundings of the slack itself. From there on the score's own float32 operations are done on
+ * the bound: rounding is monotone, so adding the bias, multiplying by tau and adding mu times a trend keep the order of
+ * bound and score without further slack; a negative tau or mu takes the other end of its argument.
+ *
+ * A trend term is max(-8, T - S), T the row's trend, S = clock / half-life, subtracted in double. With t and s rounded
+ * to float, v = t - s is off by at most u (|t| + |s| + |v|), about 2 u (|s| + |v|): slack 4 u (|s| + |v|) covers it
+ * with the rounding of v + slack and those of the double operations.
+ *
+ * A cosine divides x . q by two float32 roots of sums of squares, each within (m / 2 + 1) u of its norm when that is at
+ * least 2^-50 (no underflow matters), so that dividing adds at most (m + 4) u < 2^-19 of |cosine| to (1) and (2). The
+ * bound divides by norms that are up to 1 + 2^-18 too long, and |a + slack| is at most 4 |x| |q|: 2^-14 covers all of
+ * it. A row that has not learned scores 0 whatever its codes: the upper bound is never below 0, and topk.c sees to the
+ * lower one. */
+#include "lib/model/topk_bound.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define UNIT         0x1p-24
+#define TREND_FLOOR  (-8.0f)
+#define COSINE_NORM  0x1p-50f /* below it a row's cosine is undecided */
+#define COSINE_ERROR 0x1p-14f
+#define TRIES        4
+
+#if defined(__SANITIZE_THREAD__)
+#define BOUND_COPIES 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BOUND_COPIES 1
+#endif
+#endif
+#ifndef BOUND_COPIES
+#define BOUND_COPIES 0
+#endif
+
+struct view {
+    const int8_t *codes;
+    const float *scale, *error, *norm, *bias, *trend[MODEL_TRENDS]; /* in the order of bound.trends */
+};
+
+static bool sane(float v) { return fabsf(v) <= SCAN_MOST; }
+
+bool bound_prepare(struct bound *b, const struct model_params *p, const struct scan *s, const struct topk_query *q) {
+    memset(b, 0, sizeof *b);
+    b->scan = s;
+    b->query = q;
+    if (!sane(q->tau)) return false;
+    if (q->x) {
+        s->kernel->quantise(q->x, s->dim, b->codes, &b->scale);
+        if (!sane(b->scale)) return false;
+        struct scan_norms n = scan_measure(q->x, b->codes, b->scale, s->dim);
+        double sign = !q->cosine && q->tau < 0 ? -1 : 1, m = (double)(s->dim / 16 + 4);
+        if (n.whole > (double)SCAN_MOST || (q->cosine && n.whole < (double)COSINE_NORM * 2)) return false;
+        b->per_norm = (float)(sign * (n.error + 1.01 * m * UNIT * n.whole + 8 * UNIT * n.codes) * (1 + 0x1p-19));
+        b->per_error = (float)(sign * n.codes * (1 + 0x1p-19));
+        b->least = n.whole > 0 ? (float)(sign * 0x1p-120 * fmax(1, n.whole)) : 0;
+        b->inverse_norm = q->cosine ? (float)(1 / n.whole) : 0;
+    }
+    for (uint32_t h = 0; h < MODEL_TRENDS && !q->cosine; h++) {
+        if (q->mu[h] == 0) continue;
+        if (!sane(q->mu[h])) return false;
+        double shift = (double)q->clock_ms / (double)p->trend_half_life_ms[h], sign = q->mu[h] < 0 ? -1 : 1;
+        b->trends[b->n_trends++] = (struct bound_trend){
+            .of = s->trend[h],
+            .which = h,
+            .mu = q->mu[h],
+            .shift = (float)shift,
+            .slack = (float)(sign * (4 * UNIT * fabs(shift) + 0x1p-60)),
+            .relative = (float)(sign * 4 * UNIT),
+        };
+    }
+    return true;
+}
+
+/* With a sign of +1 the upper bounds of all rows, with -1 the lower ones. NaN where there is none. */
+static void dense(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
+                  float *out) {
+    float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
+    float tau = b->query->tau;
+    for (uint32_t i = 0; i < n; i++) {
+        float a = ((float)product[i] * v->scale[i]) * scale;
+        float slack = per_norm * v->norm[i] + per_error * v->error[i] + least;
+        out[i] = tau * ((a + slack) + v->bias[i]);
+    }
+}
+
+static void cosine(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
+                   float *out) {
+    float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
+    float inverse = b->inverse_norm, rounding = sign * COSINE_ERROR, least_high = sign > 0 ? 0 : -INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        float a = ((float)product[i] * v->scale[i]) * scale;
+        float slack = per_norm * v->norm[i] + per_error * v->error[i] + least;
+        float c = (a + slack) * inverse / v->norm[i] + rounding;
+        c = c < least_high ? least_high : c;
+        c = v->norm[i] < COSINE_NORM ? NAN : c;
+        out[i] = v->bias[i] == -INFINITY ? -INFINITY : c;
+    }
+}
+
+static void live_only(const struct view *v, uint32_t n, float *out) {
+    for (uint32_t i = 0; i < n; i++) out[i] = v->bias[i] == -INFINITY ? -INFINITY : 0.0f;
+}
+
+static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, float *out) {
+    float mu = t->mu, shift = t->shift, slack = sign * t->slack, relative = sign * t->relative;
+    for (uint32_t i = 0; i < n; i++) {
+        float v = trend[i] - shift;
+        float term = v + (slack + relative * fabsf(v));
+        term = term < TREND_FLOOR ? TREND_FLOOR : term; /* NaN stays */
+        out[i] += mu * term;
+    }
+}
+
+static void bounds(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
+                   float *out) {
+    if (!b->query->x)
+        live_only(v, n, out);
+    else if (b->query->cosine)
+        cosine(b, v, product, n, sign, out);
+    else
+        dense(b, v, product, n, sign, out);
+    for (uint32_t h = 0; h < b->n_trends; h++) add_trend(&b->trends[h], v->trend[h], n, sign, out);
+}
+
+static uint32_t count_above(const float *high, uint32_t n, float threshold) {
+    uint32_t above = 0;
+    for (uint32_t i = 0; i < n; i++) above += !(high[i] <= threshold);
+    return above;
+}
+
+/* The rows that may be above the threshold; all values come from v. */
+static uint32_t choose(const struct bound *b, const struct view *v, uint32_t first, uint32_t n, float threshold,
+                       struct bounded *out) {
+    int32_t product[SCAN_ROWS];
+    float high[SCAN_ROWS];
+    if (b->query->x) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, n, product);
+    bounds(b, v, product, n, 1, high);
+    bool all = threshold == -INFINITY; /* also those whose score overflows to it */
+    if (!all && count_above(high, n, threshold) == 0) return 0;
+
+    float low[SCAN_ROWS];
+    uint32_t found = 0;
+    bounds(b, v, product, n, -1, low);
+    for (uint32_t i = 0; i < n; i++) {
+        if ((high[i] <= threshold && !all) || v->bias[i] == -INFINITY) continue;
+        bool decided = low[i] <= high[i];
+        out[found].row = first + i;
+        out[found].high = decided ? high[i] : INFINITY;
+        out[found++].low = decided ? low[i] : -INFINITY;
+    }
+    return found;
+}
+
+#if BOUND_COPIES
+/* The vector loops read rows plainly and find out afterwards whether they were being replaced. ThreadSanitizer would
+ * report that, so under it they work on a copy made by atomic loads. */
+struct copy {
+    int8_t codes[SCAN_ROWS * MODEL_MAX_DIM];
+    float arrays[4 + MODEL_TRENDS][SCAN_ROWS];
+};
+
+static const void *copy_words(void *dst, const void *src, size_t bytes) {
+    for (size_t k = 0; k < bytes / 4; k++) {
+        uint32_t w = __atomic_load_n((const uint32_t *)src + k, __ATOMIC_RELAXED);
+        memcpy((char *)dst + 4 * k, &w, 4);
+    }
+    return dst;
+}
+
+static void view_copy(struct view *v, struct copy *room, uint32_t dim, uint32_t n, uint32_t n_trends) {
+    v->codes = copy_words(room->codes, v->codes, (size_t)n * dim);
+    v->scale = copy_words(room->arrays[0], v->scale, n * sizeof(float));
+    v->error = copy_words(room->arrays[1], v->error, n * sizeof(float));
+    v->norm = copy_words(room->arrays[2], v->norm, n * sizeof(float));
+    v->bias = copy_words(room->arrays[3], v->bias, n * sizeof(float));
+    for (uint32_t h = 0; h < n_trends; h++)
+        v->trend[h] = copy_words(room->arrays[4 + h], v->trend[h], n * sizeof(float));
+}
+#endif
+
+uint32_t bound_block(const struct bound *b, uint32_t first, uint32_t n, float threshold, struct bounded *out) {
+    const struct scan *s = b->scan;
+    const _Atomic uint32_t *seq = &s->seq[first / SCAN_ROWS];
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint32_t before = atomic_load_explicit(seq, memory_order_acquire);
+        if (before & 1) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        struct view v = {s->codes + (size_t)first * s->dim,
+                         s->scale + first,
+                         s->error + first,
+                         s->norm + first,
+                         s->bias + first,
+                         {NULL}};
+        for (uint32_t h = 0; h < b->n_trends; h++) v.trend[h] = b->trends[h].of + first;
+#if BOUND_COPIES
+        struct copy room;
+        view_copy(&v, &room, s->dim, n, b->n_trends);
+#endif
+        uint32_t found = choose(b, &v, first, n, threshold, out);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(seq, memory_order_relaxed) == before) return found;
+    }
+    for (uint32_t i = 0; i < n; i++) out[i] = (struct bounded){-INFINITY, INFINITY, first + i};
+    return n;
+}
