@@ -21,6 +21,8 @@ struct seglog_io { /* the system calls, replaceable by a test that fails them or
     void *arg;
 };
 
+#define SEGLOG_ENTRY_MAX (64u << 20) /* bytes of one entry's data; a longer line is ERR_RANGE */
+
 /* The writing end: one thread. */
 struct seglog;
 struct seglog_options {
@@ -28,27 +30,35 @@ struct seglog_options {
     uint64_t segment_bytes;
     const struct seglog_io *io; /* NULL = the system's */
 };
-/* *cut_bytes tells what was cut from an unacknowledged tail. ERR_CORRUPT names file and offset. */
+/* *cut_bytes tells what was cut from an unacknowledged tail. ERR_CORRUPT names file and offset. Each segment's end and
+ * the data of the last entries are checked; a reader checks the rest. The system's part is copied. */
 int seglog_open(const struct seglog_options *o, struct seglog **out, uint64_t *cut_bytes, struct err *e) ERR_MUST_CHECK;
 void seglog_close(struct seglog *l);
 
-/* Appends whole lines (data ends in '\n') and makes them durable. On failure nothing of data will ever be read: the
- * segment ends at its last durable length and the next append begins a new one. */
+/* Appends whole lines (data ends in '\n', else ERR_RANGE) and makes them durable, as one entry (data past
+ * SEGLOG_ENTRY_MAX as several, cut at line ends). On failure nothing of data will ever be read: the segment ends at its
+ * last durable length and the next append begins a new one, once the old sidecar could be cut. (Only a disk that
+ * refuses that cut too, then loses power, can bring such an entry back.) */
 int seglog_append(struct seglog *l, struct slice data, struct err *e) ERR_MUST_CHECK;
-uint64_t seglog_start(const struct seglog *l);   /* offset of the oldest byte kept */
-uint64_t seglog_durable(const struct seglog *l); /* offset behind the last durable byte; a relaxed atomic, any thread */
-uint64_t seglog_bytes(const struct seglog *l);   /* on disk, sidecars included */
-/* Deletes oldest whole segments while the log is larger than keep_bytes and the segment ends at or before limit. */
+uint64_t seglog_start(const struct seglog *l);   /* offset of the oldest byte kept; any thread */
+uint64_t seglog_durable(const struct seglog *l); /* offset behind the last durable byte; an acquire load, any thread */
+uint64_t seglog_bytes(const struct seglog *l);   /* on disk, sidecars included; any thread */
+/* Deletes oldest whole segments while the log is larger than keep_bytes and the segment ends at or before limit. The
+ * newest one stays. keep_bytes of 0 is taken literally. */
 int seglog_retain(struct seglog *l, uint64_t keep_bytes, uint64_t limit, struct err *e) ERR_MUST_CHECK;
 
 /* The reading end: any thread, several at once, of a directory (also one without a writer). Every line is checked
  * against its entry before it is given out. */
 struct seglog_reader;
-/* from must be a line's start. ERR_MISSING when retention has removed it: *e says from where the log goes on. */
+/* from must be a line's start (the first read answers ERR_RANGE if it is not). ERR_MISSING when retention has removed
+ * it: *e says from where the log goes on; also when there is no such directory. ERR_RANGE: from lies behind the end. */
 int seglog_reader_open(const char *dir, uint64_t from, struct seglog_reader **out, struct err *e) ERR_MUST_CHECK;
 /* 1 and the next line (without '\n', valid until the next call) that lies below until, with its offset and that of the
- * line after it; 0 when there is none yet; ERR_CORRUPT names file and offset. */
-int seglog_read(struct seglog_reader *r, uint64_t until, struct slice *line, uint64_t *offset, uint64_t *next, struct err *e) ERR_MUST_CHECK;
+ * line after it; 0 when there is none yet; ERR_CORRUPT names file and offset, again at each call. until is at most the
+ * durable offset of the writer or seglog_range (what is not there below it is ERR_CORRUPT), or UINT64_MAX: as far as
+ * whole entries go, for a directory without a writer. */
+int seglog_read(struct seglog_reader *r, uint64_t until, struct slice *line, uint64_t *offset, uint64_t *next,
+                struct err *e) ERR_MUST_CHECK;
 void seglog_reader_close(struct seglog_reader *r);
 /* First and last durable offset of a directory, without a writer. */
 int seglog_range(const char *dir, uint64_t *start, uint64_t *end, struct err *e) ERR_MUST_CHECK;
