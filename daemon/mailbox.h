@@ -2,6 +2,8 @@
 #ifndef RANKD_DAEMON_MAILBOX_H
 #define RANKD_DAEMON_MAILBOX_H
 
+#include <stdbool.h>
+
 #include "lib/base/err.h"
 
 struct event_base;

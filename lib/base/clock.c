@@ -1,6 +1,7 @@
 /* The two clocks of the machine, and RFC 3339 text. */
 #include "lib/base/clock.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -135,4 +136,10 @@ void clock_format(int64_t ms, char out[32]) {
     put_number(out + 14, 2, of_day / 60 % 60);
     put_number(out + 17, 2, of_day % 60);
     put_number(out + 20, 3, ms % SECOND_MS);
+}
+
+void clock_sleep_ms(int64_t ms) {
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }

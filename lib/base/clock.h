@@ -11,6 +11,8 @@
 int64_t clock_wall_ms(void);    /* since 1970-01-01 UTC */
 uint64_t clock_steady_ns(void); /* never goes back; origin unspecified */
 
+void clock_sleep_ms(int64_t ms); /* of the steady clock of the machine; for waits that nothing can wake */
+
 /* Test hook: both clocks answer from fn (wall in ms, steady = the same in ns) until called with NULL. */
 void clock_replace(int64_t (*wall_ms)(void));
 
