@@ -11,15 +11,20 @@
 /* One more word of a key. One-to-one in word for a given key, and in key for a given word. */
 static uint64_t absorb(uint64_t key, uint64_t word) { return draw_mix((key ^ word) + GAMMA); }
 
+/* The seed is mixed first: two small numbers side by side would meet (1 ^ 2 is 3 ^ 0). */
+static uint64_t first_words(uint64_t seed, enum draw_purpose purpose) {
+    return absorb(absorb(0, seed), (uint64_t)purpose);
+}
+
 uint64_t draw_key(uint64_t seed, const struct draw_place *at, enum draw_purpose purpose) {
-    uint64_t key = absorb(seed, (uint64_t)purpose);
+    uint64_t key = first_words(seed, purpose);
     key = absorb(key, at->source);
     key = absorb(key, (uint64_t)at->partition << 32 | at->index);
     return absorb(key, at->offset);
 }
 
 void draw_start_row(uint64_t seed, enum draw_purpose purpose, struct slice id, float deviation, float *out, size_t n) {
-    uint64_t key = absorb(absorb(seed, (uint64_t)purpose), hash_slice(id));
+    uint64_t key = absorb(first_words(seed, purpose), hash_slice(id));
     float scale = deviation / FOUR_DEVIATION;
     for (size_t i = 0; i < n; i++) {
         uint64_t bits = draw_bits(key, i);
