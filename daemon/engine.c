@@ -11,7 +11,36 @@
 
 #define BAD_RAW_BYTES 512u
 
-void engine_params(const struct config *c, struct model_params *p) {
+/* The bit of each event type in users' rows: first those the data directory knows, in its order, then new ones. */
+static int assign_types(struct engine *g, struct slice known, struct err *e) {
+    const struct config *c = g->config;
+    while (known.n > 0 && g->n_types < EVENT_MAX_TYPES) {
+        const char *end = memchr(known.p, '\n', known.n);
+        size_t n = end ? (size_t)(end - known.p) : known.n;
+        if (n == 0 || n >= sizeof g->types[0]) return err_set(e, ERR_CORRUPT, "meta", "the list of event types is not readable");
+        memcpy(g->types[g->n_types++], known.p, n);
+        known = end ? slice_of(end + 1, known.n - n - 1) : slice_of(NULL, 0);
+    }
+    for (size_t t = 0; t < c->n_types; t++) {
+        size_t at = 0;
+        while (at < g->n_types && strcmp(g->types[at], c->types[t].name) != 0) at++;
+        if (at < g->n_types) continue;
+        if (at == EVENT_MAX_TYPES)
+            return err_set(e, ERR_FULL, "type", "type \"%s\" would be number %d of a data directory, %d allowed, those no longer configured included",
+                           c->types[t].name, EVENT_MAX_TYPES + 1, EVENT_MAX_TYPES);
+        memcpy(g->types[g->n_types++], c->types[t].name, sizeof g->types[0]);
+    }
+    return 0;
+}
+
+static const struct config_type *configured(const struct config *c, const char *name) {
+    for (size_t t = 0; t < c->n_types; t++)
+        if (strcmp(c->types[t].name, name) == 0) return &c->types[t];
+    return NULL;
+}
+
+static void fill_params(const struct engine *g, struct model_params *p) {
+    const struct config *c = g->config;
     memset(p, 0, sizeof *p);
     p->dim = (uint32_t)c->dim;
     p->seed = (uint64_t)c->seed;
@@ -35,17 +64,20 @@ void engine_params(const struct config *c, struct model_params *p) {
     p->dedup_window = (uint64_t)c->dedup_window;
     p->tau = (float)c->tau;
     p->mu[0] = (float)c->mu;
-    p->n_types = (uint32_t)c->n_types;
-    for (size_t t = 0; t < c->n_types; t++) {
-        p->types[t].weight = (float)c->types[t].weight;
-        p->types[t].history_weight = (float)c->types[t].history_weight;
+    p->n_types = (uint32_t)g->n_types;
+    for (size_t t = 0; t < g->n_types; t++) {
+        const struct config_type *type = configured(c, g->types[t]);
+        p->types[t].weight = type ? (float)type->weight : 0;
+        p->types[t].history_weight = type ? (float)type->history_weight : 0;
     }
 }
 
-int engine_rules(const struct config *c, struct event_rules *r, struct err *e) {
-    memset(r, 0, sizeof *r);
-    r->n_types = c->n_types;
-    for (size_t t = 0; t < c->n_types; t++) memcpy(r->types[t], c->types[t].name, sizeof r->types[t]);
+static int fill_rules(struct engine *g, struct err *e) {
+    const struct config *c = g->config;
+    struct event_rules *r = &g->rules;
+    r->n_types = g->n_types;
+    for (size_t t = 0; t < g->n_types; t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
+        if (configured(c, g->types[t])) memcpy(r->types[t], g->types[t], sizeof r->types[t]);
     r->max_event_bytes = c->max_event_bytes;
     r->max_basket = (size_t)c->max_basket;
     int rc = event_names_parse(c->field_user, &r->user, e);
@@ -56,8 +88,33 @@ int engine_rules(const struct config *c, struct event_rules *r, struct err *e) {
     return rc;
 }
 
+static int load_types(struct engine *g, struct store *store, struct err *e) {
+    struct buf known;
+    buf_init(&known, 1u << 20);
+    int rc = store ? store_get(store, STORE_META, slice_str("types"), &known, e) : ERR_MISSING;
+    if (rc == 0 || rc == ERR_MISSING) rc = assign_types(g, slice_of(known.p, known.n), e);
+    buf_free(&known);
+    return rc;
+}
+
 static int backing_get(void *arg, struct slice id, struct buf *out, struct err *e) {
     return store_get(arg, STORE_USER, id, out, e);
+}
+
+static int hash_epoch(struct engine *g, struct err *e) {
+    struct buf text;
+    buf_init(&text, 1u << 20);
+    config_learning_text(g->config, &text);
+    buf_printf(&text, "arithmetic=%d\n", MODEL_ARITHMETIC);
+    if (text.failed) {
+        buf_free(&text);
+        return err_set(e, ERR_NOMEM, "engine", "no memory for the text of the learning configuration");
+    }
+    struct hash128 h = hash128(text.p, text.n);
+    g->epoch_hash[0] = h.lo;
+    g->epoch_hash[1] = h.hi;
+    g->epoch_text = text.p; /* the buffer's memory changes hands */
+    return 0;
 }
 
 int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) {
@@ -67,31 +124,19 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     g->generation = 1;
     g->epoch_dirty = true;
     g->epoch_sequence = 1;
-    struct model_params p;
-    engine_params(c, &p);
-    int rc = engine_rules(c, &g->rules, e);
     struct user_backing backing = {store ? backing_get : NULL, store};
     const struct kernel *kernel = kernel_pick(c->kernel);
+    struct model_params p;
+    int rc = load_types(g, store, e);
+    if (rc == 0) rc = fill_rules(g, e);
     if (rc == 0 && !kernel) rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
+    fill_params(g, &p);
+    if (rc == 0) rc = hash_epoch(g, e);
     if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
-    struct buf text;
-    buf_init(&text, 1u << 20);
-    if (rc == 0) {
-        config_learning_text(c, &text);
-        buf_printf(&text, "arithmetic=%d\n", MODEL_ARITHMETIC);
-        struct hash128 h = hash128(text.p, text.n);
-        g->epoch_hash[0] = h.lo;
-        g->epoch_hash[1] = h.hi;
-        g->epoch_text = text.failed ? NULL : text.p;
-        if (text.failed) rc = err_set(e, ERR_NOMEM, "engine", "no memory for the text of the learning configuration");
-    }
-    if (rc == 0) {
+    if (rc == 0)
         *out = g;
-        return 0;
-    }
-    buf_free(&text);
-    g->epoch_text = NULL;
-    engine_free(g);
+    else
+        engine_free(g);
     return rc;
 }
 
@@ -201,7 +246,7 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
 }
 
 static void note_bad(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason reason, const char *text) {
-    uint64_t keep = (uint64_t)g->config->bad_events_kept;
+    uint64_t keep = (uint64_t)g->config->bad_events_kept, number = g->bad_next++;
     if (keep == 0) return;
     if (g->n_bad >= keep) { /* the oldest of those waiting would be dropped by the ring anyway */
         buf_free(&g->bad[0].row);
@@ -211,7 +256,7 @@ static void note_bad(struct engine *g, uint32_t source, uint32_t partition, cons
     struct engine_bad *b = &g->bad[g->n_bad++];
     const char *name = g->sources[source].name;
     size_t raw = r->raw.n < BAD_RAW_BYTES ? r->raw.n : BAD_RAW_BYTES;
-    b->number = g->bad_next++;
+    b->number = number;
     buf_init(&b->row, 4096);
     buf_put_u8(&b->row, (uint8_t)reason);
     buf_put_u64(&b->row, r->offset);

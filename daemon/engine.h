@@ -40,8 +40,10 @@ struct engine_bad { /* a bad event on its way to the ring */
 
 struct engine {
     const struct config *config;
-    struct event_rules rules;
+    struct event_rules rules; /* for the decoders; types stand at their bit, those no longer configured have no name */
     struct model *model;
+    char types[EVENT_MAX_TYPES][33]; /* bit of an event type in users' rows -> name; kept in the data directory */
+    size_t n_types;
     struct engine_source sources[ENGINE_MAX_SOURCES];
     uint32_t n_sources;
     uint64_t generation;
@@ -67,11 +69,8 @@ struct engine {
     _Atomic uint64_t by_type[EVENT_MAX_TYPES];
 };
 
-/* Model parameters and event rules as the configuration says. */
-void engine_params(const struct config *c, struct model_params *p);
-int engine_rules(const struct config *c, struct event_rules *r, struct err *e) ERR_MUST_CHECK;
-
-/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache). n_readers as in model_new. */
+/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache), with the event types that the
+ * store knows. n_readers as in model_new. */
 int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) ERR_MUST_CHECK;
 void engine_free(struct engine *g);
 
