@@ -57,7 +57,7 @@ static struct seglog_segment *last_segment(struct seglog *l) { return l->segs.n 
 
 static uint64_t end_of(const struct seglog *l) { return atomic_load_explicit(&l->durable, memory_order_relaxed); }
 
-static int write_all(struct seglog *l, int fd, const void *p, size_t n) {
+static int write_data(struct seglog *l, int fd, const void *p, size_t n) {
     const char *at = p;
     while (n > 0) {
         long k = l->io.write(l->io.arg, fd, at, n);
@@ -68,6 +68,16 @@ static int write_all(struct seglog *l, int fd, const void *p, size_t n) {
         n -= (size_t)k;
     }
     return l->io.fdatasync(l->io.arg, fd);
+}
+
+/* In one piece or not at all: an entry written in two could not be told from a damaged one after a power cut. */
+static int write_entry(struct seglog *l, int fd, const unsigned char raw[SEGLOG_ENTRY]) {
+    long k;
+    do {
+        k = l->io.write(l->io.arg, fd, raw, SEGLOG_ENTRY);
+    } while (k < 0 && errno == EINTR);
+    if (k >= 0 && k < (long)SEGLOG_ENTRY) errno = ENOSPC;
+    return k == (long)SEGLOG_ENTRY ? l->io.fdatasync(l->io.arg, fd) : -1;
 }
 
 static void close_files(struct seglog *l) {
@@ -90,10 +100,12 @@ static int cut(struct seglog *l, const struct seglog_segment *g) {
 static int close_broken(struct seglog *l) {
     const struct seglog_segment *g = last_segment(l);
     struct stat st;
-    (void)cut(l, g);
-    if (fstat(l->sum_fd, &st) != 0) return -1;
-    if ((uint64_t)st.st_size > g->sum_bytes && l->io.ftruncate(l->io.arg, l->sum_fd, (long)g->sum_bytes) != 0)
-        return -1;
+    if (cut(l, g) != 0) { /* once more, and at least out of a reader's sight */
+        if (fstat(l->sum_fd, &st) != 0) return -1;
+        bool longer = (uint64_t)st.st_size > g->sum_bytes;
+        if (longer && l->io.ftruncate(l->io.arg, l->sum_fd, (long)g->sum_bytes) != 0) return -1;
+        (void)l->io.fdatasync(l->io.arg, l->sum_fd);
+    }
     close_files(l);
     l->broken = false;
     return 0;
@@ -173,9 +185,9 @@ static int check_data(struct slice data, struct err *e) {
 static int append_entry(struct seglog *l, uint64_t offset, struct slice data) {
     unsigned char raw[SEGLOG_ENTRY];
     struct seglog_entry x = {offset, (uint32_t)data.n, hash_crc32(0, data.p, data.n)};
-    if (write_all(l, l->data_fd, data.p, data.n) != 0) return -1;
+    if (write_data(l, l->data_fd, data.p, data.n) != 0) return -1;
     seglog_entry_put(&x, raw);
-    return write_all(l, l->sum_fd, raw, sizeof raw);
+    return write_entry(l, l->sum_fd, raw);
 }
 
 int seglog_append(struct seglog *l, struct slice data, struct err *e) {
