@@ -333,7 +333,7 @@ static void assert_float_text(float v, const char *want) {
     assert_string_equal(b.p, want);
     buf_clear(&b);
     buf_add_double(&b, (double)v);
-    if (v == (float)(int)v || !isfinite(v)) assert_string_equal(b.p, want);
+    if (!isfinite(v) || (fabsf(v) < 1e9f && v == (float)(int)v)) assert_string_equal(b.p, want);
     buf_free(&b);
 }
 
