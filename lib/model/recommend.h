@@ -17,14 +17,16 @@
 enum recommend_basis { RECOMMEND_PERSONAL, RECOMMEND_HISTORY, RECOMMEND_POPULAR };
 
 struct recommend_request {
-    struct slice user;           /* empty = nobody known */
-    const struct slice *history; /* item ids the request carries, oldest first; used when the user has no history of his own */
+    struct slice user; /* empty = nobody known */
+    /* Item ids the request carries, oldest first; used when the user has no history of his own, with the largest
+     * history weight of the types. An id given twice counts where it is newest. */
+    const struct slice *history;
     size_t n_history;
     const struct slice *exclude; /* item ids never answered; unknown ones are ignored */
     size_t n_exclude;
-    const struct slice *only;    /* rank these ids alone; unknown ones are left out and counted */
+    const struct slice *only; /* rank these ids alone; unknown ones are left out and counted */
     size_t n_only;
-    bool keep_used;              /* default false: items the user (or the history) has used are left out */
+    bool keep_used; /* default false: items the user (or the history) has used are left out */
     uint32_t k;
     int64_t wall_ms;
 };
@@ -46,20 +48,28 @@ struct recommend;
 int recommend_new(struct model *m, unsigned reader, struct recommend **out, struct err *e) ERR_MUST_CHECK;
 void recommend_free(struct recommend *r);
 
-/* The user vector is x = p + z * sum_j w_j y_j over the newest params.history items j, w_j = history_weight * history_decay^rank,
- * z = 1 / sqrt(sum_j w_j). A known user has p and a history of his own (basis personal); a request's history alone gives p = 0
- * (basis history); neither gives the short trend alone, mu_0 * trend (basis popular), the order of recommend_popular. */
-int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+/* The user vector is x = p + z * sum_j w_j y_j over the newest params.history items j, w_j = history_weight *
+ * history_decay^rank, z = 1 / sqrt(sum_j w_j). A known user has p and a history of his own (basis personal); a
+ * request's history alone gives p = 0 (basis history); neither gives the short trend alone, mu_0 * trend (basis
+ * popular), the order of recommend_popular. Where mu_0 is not positive 1 stands for it: popular is an order too.
+ * ERR_RANGE for k; ERR_NOMEM; what reading a user's row from the backing gave, but ERR_MISSING: such a user is unknown.
+ * On an error the section is left already. */
+int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
+                   struct err *e) ERR_MUST_CHECK;
 
-/* Scores of the items of q->only, in the order given, whether live, used, available or not; unknown items get NaN. */
-int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+/* Scores of the items of q->only, in the order given, whether live, used, available or not; unknown items get NaN and
+ * are counted. Ids are the request's own slices; k, exclude and wall_ms do not matter. */
+int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
+                    struct err *e) ERR_MUST_CHECK;
 
-/* Items whose q is nearest by cosine to that of id; id itself left out. ERR_MISSING when id names no item. Rows with a zero or
- * unlearned vector score 0. */
-int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+/* Items whose q is nearest by cosine to that of id; id itself left out. ERR_MISSING when id names no item. Rows with a
+ * zero or unlearned vector score 0. */
+int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
+                      struct err *e) ERR_MUST_CHECK;
 
-int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct recommend_answer *a, struct err *e) ERR_MUST_CHECK;
+int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
+                      struct err *e) ERR_MUST_CHECK;
 
-void recommend_done(struct recommend *r); /* leaves the epoch section; a is gone */
+void recommend_done(struct recommend *r); /* leaves the epoch section, if inside; the answer is gone. Once per answer */
 
 #endif

@@ -66,6 +66,8 @@ bool bound_prepare(struct bound *b, const struct model_params *p, const struct s
         if (!sane(b->scale)) return false;
         struct scan_norms n = scan_measure(q->x, b->codes, b->scale, s->dim);
         double sign = !q->cosine && q->tau < 0 ? -1 : 1, m = (double)(s->dim / 16 + 4);
+        b->flat = q->cosine && n.whole == 0;
+        if (b->flat) return true;
         if (n.whole > (double)SCAN_MOST || (q->cosine && n.whole < (double)COSINE_NORM * 2)) return false;
         b->per_norm = (float)(sign * (n.error + 1.01 * m * UNIT * n.whole + 8 * UNIT * n.codes) * (1 + 0x1p-19));
         b->per_error = (float)(sign * n.codes * (1 + 0x1p-19));
@@ -130,7 +132,7 @@ static void add_trend(const struct bound_trend *t, const float *trend, uint32_t 
 
 static void bounds(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
                    float *out) {
-    if (!b->query->x)
+    if (!b->query->x || b->flat)
         live_only(v, n, out);
     else if (b->query->cosine)
         cosine(b, v, product, n, sign, out);
@@ -150,7 +152,7 @@ static uint32_t choose(const struct bound *b, const struct view *v, uint32_t fir
                        struct bounded *out) {
     int32_t product[SCAN_ROWS];
     float high[SCAN_ROWS];
-    if (b->query->x) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, n, product);
+    if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, n, product);
     bounds(b, v, product, n, 1, high);
     bool all = threshold == -INFINITY; /* also those whose score overflows to it */
     if (!all && count_above(high, n, threshold) == 0) return 0;

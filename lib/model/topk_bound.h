@@ -16,6 +16,7 @@ struct bound {
     float scale;                      /* of x */
     float per_norm, per_error, least; /* slack of x . q = per_norm * norm + per_error * error + least */
     float inverse_norm;               /* 1 / |x| for cosines */
+    bool flat;                        /* a cosine with zero: every score is 0 */
     uint32_t n_trends;
     struct bound_trend {
         const float *of; /* scan->trend[h] */

@@ -1,0 +1,322 @@
+/* From a user and a request to a ranked list: user vector, exclusions, top-k, ids. */
+#include "lib/model/recommend.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/check.h"
+#include "lib/base/mem.h"
+#include "lib/model/history.h"
+
+struct rows {
+    uint32_t *row;
+    size_t n, cap;
+};
+
+struct recommend {
+    struct model *model;
+    unsigned reader;
+    bool inside; /* the epoch section */
+    struct topk *topk;
+    struct topk_hit *ranked;    /* (TOPK_MAX) */
+    struct recommend_hit *hits; /* (cap_hits) */
+    size_t cap_hits;
+    struct rows excluded, only;
+    struct history history;
+    float x[MODEL_MAX_DIM];
+};
+
+/* What a request makes of its user. */
+struct taste {
+    enum recommend_basis basis;
+    const float *x; /* NULL for popular */
+    size_t n_unknown;
+};
+
+int recommend_new(struct model *m, unsigned reader, struct recommend **out, struct err *e) {
+    struct recommend *r = mem_zalloc(sizeof *r);
+    if (!r) return err_set(e, ERR_NOMEM, NULL, "no memory for a serving thread");
+    r->model = m;
+    r->reader = reader;
+    r->topk = topk_new(&m->params);
+    r->ranked = mem_alloc(TOPK_MAX * sizeof *r->ranked);
+    r->hits = mem_alloc(TOPK_MAX * sizeof *r->hits);
+    r->cap_hits = TOPK_MAX;
+    if (r->topk && r->ranked && r->hits) {
+        *out = r;
+        return 0;
+    }
+    recommend_free(r);
+    return err_set(e, ERR_NOMEM, NULL, "no memory for a serving thread");
+}
+
+void recommend_free(struct recommend *r) {
+    if (!r) return;
+    topk_free(r->topk);
+    mem_free(r->ranked);
+    mem_free(r->hits);
+    mem_free(r->excluded.row);
+    mem_free(r->only.row);
+    mem_free(r);
+}
+
+static void enter(struct recommend *r) {
+    CHECK(!r->inside);
+    epoch_enter(r->model->epoch, r->reader);
+    r->inside = true;
+    r->excluded.n = r->only.n = 0;
+}
+
+void recommend_done(struct recommend *r) {
+    if (r->inside) epoch_leave(r->model->epoch, r->reader);
+    r->inside = false;
+}
+
+static int rows_room(struct rows *rows, size_t more, struct err *e) {
+    if (rows->n + more <= rows->cap) return 0;
+    size_t cap = rows->cap ? rows->cap : 256;
+    while (cap < rows->n + more) cap *= 2;
+    uint32_t *row = mem_realloc(rows->row, cap * sizeof *row);
+    if (!row) return err_set(e, ERR_NOMEM, NULL, "no memory for %zu items of a request", cap);
+    rows->row = row;
+    rows->cap = cap;
+    return 0;
+}
+
+static int ascending(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Ascending, each once. */
+static void rows_sort(struct rows *rows) {
+    size_t kept = 0;
+    if (rows->n > 1) qsort(rows->row, rows->n, sizeof *rows->row, ascending);
+    for (size_t i = 0; i < rows->n; i++) {
+        if (kept == 0 || rows->row[kept - 1] != rows->row[i]) rows->row[kept++] = rows->row[i];
+    }
+    rows->n = kept;
+}
+
+/* Adds the rows of known ids; returns the number of the others or an error. */
+static int rows_add_ids(struct rows *rows, const struct items *t, const struct slice *ids, size_t n, size_t *n_unknown,
+                        struct err *e) {
+    int rc = rows_room(rows, n, e);
+    if (rc < 0) return rc;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = items_find(t, ids[i]);
+        if (row == ITEM_NONE)
+            ++*n_unknown;
+        else
+            rows->row[rows->n++] = row;
+    }
+    return 0;
+}
+
+static uint16_t generation_of(const struct items *t, uint32_t row) {
+    const _Atomic uint32_t *g = (const _Atomic uint32_t *)&item_head(t, row)->generation;
+    return (uint16_t)atomic_load_explicit(g, memory_order_relaxed);
+}
+
+/* The request's history as entries, oldest first; of ids given twice the newest counts. */
+static uint32_t history_entries(const struct items *t, const struct recommend_request *q, struct user_entry *entries) {
+    uint32_t n = 0, most = t->params->history;
+    for (size_t i = q->n_history; i-- > 0 && n < most;) {
+        uint32_t row = items_find(t, q->history[i]), seen = 0;
+        if (row == ITEM_NONE) continue;
+        while (seen < n && entries[most - 1 - seen].row != row) seen++;
+        if (seen < n) continue;
+        n++;
+        entries[most - n] = (struct user_entry){.row = row, .generation = generation_of(t, row), .types = UINT16_MAX};
+    }
+    memmove(entries, entries + most - n, n * sizeof *entries);
+    return n;
+}
+
+/* The published or stored row of the request's user; NULL when there is no such user. *loaded is to be freed. */
+static int find_user(const struct model *m, struct slice id, const struct user_row **out, struct user_row **loaded,
+                     struct err *e) {
+    const struct user_row *row = NULL;
+    *loaded = NULL;
+    if (id.n > 0) {
+        row = users_find(m->users, id);
+        if (!row) {
+            struct err why = {0};
+            int rc = users_load(m->users, id, loaded, &why);
+            if (rc < 0 && rc != ERR_MISSING) {
+                if (e) *e = why;
+                return rc;
+            }
+            row = *loaded;
+        }
+    }
+    *out = row && !row->erased ? row : NULL;
+    return 0;
+}
+
+/* The user vector, and what was used among the excluded rows. */
+static int taste_of(struct recommend *r, const struct recommend_request *q, struct taste *taste, struct err *e) {
+    const struct model *m = r->model;
+    const struct items *t = m->items;
+    const struct user_row *user;
+    struct user_row *loaded;
+    struct user_entry given[MODEL_MAX_HISTORY];
+    struct rows *used = &r->excluded;
+    *taste = (struct taste){.basis = RECOMMEND_POPULAR};
+    int rc = find_user(m, q->user, &user, &loaded, e);
+    if (rc < 0) return rc;
+
+    r->history.n = 0;
+    if (user) {
+        const struct user_entry *own = user_entries(user, t->dim);
+        rc = rows_room(used, user->n, e);
+        if (rc < 0) goto out;
+        for (uint32_t i = 0; i < user->n; i++) {
+            if (own[i].generation == generation_of(t, own[i].row)) used->row[used->n++] = own[i].row;
+        }
+        history_of(&r->history, t, own, user->n);
+    }
+    if (used->n == 0) history_of(&r->history, t, given, history_entries(t, q, given));
+    rc = rows_add_ids(used, t, q->history, q->n_history, &taste->n_unknown, e);
+    if (rc < 0) goto out;
+    if (q->keep_used) used->n = 0;
+    if (user || r->history.n > 0) {
+        taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
+        taste->x = r->x;
+        history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
+    }
+out:
+    mem_free(loaded);
+    return rc;
+}
+
+static struct topk_query popular_query(const struct model *m) {
+    float mu = m->params.mu[0] > 0 ? m->params.mu[0] : 1;
+    return (struct topk_query){.mu = {mu},
+                               .clock_ms = atomic_load_explicit(&m->published_clock_ms, memory_order_acquire)};
+}
+
+static struct topk_query query_of(const struct model *m, const struct taste *taste) {
+    struct topk_query q = popular_query(m);
+    if (!taste->x) return q;
+    q.x = taste->x;
+    q.tau = m->params.tau;
+    memcpy(q.mu, m->params.mu, sizeof q.mu);
+    return q;
+}
+
+/* Ranks, and names the hits. */
+static int answer(struct recommend *r, const struct topk_query *q, struct recommend_answer *a, struct err *e) {
+    size_t n, named = 0;
+    int rc = topk_rank(r->topk, r->model->items, r->model->scan, q, r->ranked, &n, e);
+    if (rc < 0) return rc;
+    for (size_t i = 0; i < n; i++) {
+        struct slice id = items_id(r->model->items, r->ranked[i].row);
+        if (id.n > 0) r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score}; /* else erased just now */
+    }
+    a->hits = r->hits;
+    a->n = named;
+    a->work = topk_last(r->topk);
+    return 0;
+}
+
+/* Ends a call: the section is kept for the answer, not for an error. */
+static int finish(struct recommend *r, int rc, const struct recommend_answer *made, struct recommend_answer *out) {
+    if (rc < 0)
+        recommend_done(r);
+    else
+        *out = *made;
+    return rc;
+}
+
+int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) {
+    const struct items *t = r->model->items;
+    struct recommend_answer made = {0};
+    struct taste taste;
+    size_t ignored = 0;
+    enter(r);
+    int rc = taste_of(r, q, &taste, e);
+    if (rc == 0) rc = rows_add_ids(&r->excluded, t, q->exclude, q->n_exclude, &ignored, e);
+    if (rc == 0 && q->only) {
+        rc = rows_room(&r->only, 1, e); /* a list of unknown ids is not the same as none */
+        if (rc == 0) rc = rows_add_ids(&r->only, t, q->only, q->n_only, &taste.n_unknown, e);
+    }
+    if (rc == 0) {
+        struct topk_query query = query_of(r->model, &taste);
+        rows_sort(&r->excluded);
+        rows_sort(&r->only);
+        query.k = q->k;
+        query.wall_ms = q->wall_ms;
+        query.excluded = r->excluded.row;
+        query.n_excluded = r->excluded.n;
+        query.only = q->only ? r->only.row : NULL;
+        query.n_only = r->only.n;
+        made.basis = taste.basis;
+        made.n_unknown = taste.n_unknown;
+        rc = answer(r, &query, &made, e);
+    }
+    return finish(r, rc, &made, a);
+}
+
+static int hits_room(struct recommend *r, size_t n, struct err *e) {
+    if (n <= r->cap_hits) return 0;
+    struct recommend_hit *hits = mem_realloc(r->hits, n * sizeof *hits);
+    if (!hits) return err_set(e, ERR_NOMEM, NULL, "no memory for %zu scores", n);
+    r->hits = hits;
+    r->cap_hits = n;
+    return 0;
+}
+
+int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) {
+    const struct items *t = r->model->items;
+    struct recommend_answer made = {0};
+    struct taste taste;
+    enter(r);
+    int rc = hits_room(r, q->n_only, e);
+    if (rc == 0) rc = taste_of(r, q, &taste, e);
+    if (rc == 0) {
+        struct topk_query query = query_of(r->model, &taste);
+        for (size_t i = 0; i < q->n_only; i++) {
+            uint32_t row = items_find(t, q->only[i]);
+            bool known = row != ITEM_NONE;
+            r->hits[i] = (struct recommend_hit){q->only[i], known ? topk_score(t, r->model->kernel, &query, row) : NAN};
+            taste.n_unknown += !known;
+            made.work.rescored += known;
+        }
+        made.basis = taste.basis;
+        made.n_unknown = taste.n_unknown;
+        made.hits = r->hits;
+        made.n = q->n_only;
+    }
+    return finish(r, rc, &made, a);
+}
+
+int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
+                      struct err *e) {
+    const struct items *t = r->model->items;
+    struct recommend_answer made = {.basis = RECOMMEND_POPULAR};
+    int rc = 0;
+    enter(r);
+    uint32_t row = items_find(t, id);
+    if (row == ITEM_NONE) {
+        rc = err_set(e, ERR_MISSING, "item", "no item of that name");
+    } else {
+        struct item_head head;
+        item_read(t, row, &head, r->x, NULL);
+        if (!(head.q_sum > 0)) memset(r->x, 0, sizeof r->x);
+        struct topk_query query = {
+            .x = r->x, .cosine = true, .k = k, .wall_ms = wall_ms, .excluded = &row, .n_excluded = 1};
+        rc = answer(r, &query, &made, e);
+    }
+    return finish(r, rc, &made, a);
+}
+
+int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct recommend_answer *a, struct err *e) {
+    struct recommend_answer made = {.basis = RECOMMEND_POPULAR};
+    enter(r);
+    struct topk_query query = popular_query(r->model);
+    query.k = k;
+    query.wall_ms = wall_ms;
+    return finish(r, answer(r, &query, &made, e), &made, a);
+}
