@@ -18,15 +18,16 @@ enum err_code {
 };
 
 struct err {
-    int code;        /* enum err_code, 0 when unset */
-    char field[64];  /* the field, option or place at fault; may be empty */
-    char text[448];  /* one sentence: what, the value, what is allowed */
+    int code;       /* enum err_code, 0 when unset */
+    char field[64]; /* the field, option or place at fault; may be empty */
+    char text[448]; /* one sentence: what, the value, what is allowed */
 };
 
 #define ERR_MUST_CHECK __attribute__((warn_unused_result))
 
 /* Fills *e (e may be NULL) and returns code, so that a failing function ends in `return err_set(...)`.
- * field may be NULL. Bytes outside printable ASCII in the formatted text are replaced by '?'. */
+ * field may be NULL. Bytes outside printable ASCII in field and text are replaced by '?'; both are cut to their arrays.
+ * The arguments may point into *e, so that an error can be wrapped in place. */
 int err_set(struct err *e, int code, const char *field, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* A short lower-case name of a code ("corrupt"), for logs and JSON. Never NULL. */

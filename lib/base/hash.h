@@ -11,8 +11,8 @@ struct hash128 {
     uint64_t lo, hi;
 };
 
-uint64_t hash64(const void *p, size_t n, uint64_t seed); /* XXH3, 64 bits */
-struct hash128 hash128(const void *p, size_t n);         /* XXH3, 128 bits, seed 0 */
+uint64_t hash64(const void *p, size_t n, uint64_t seed);    /* XXH3, 64 bits */
+struct hash128 hash128(const void *p, size_t n);            /* XXH3, 128 bits, seed 0 */
 uint32_t hash_crc32(uint32_t crc, const void *p, size_t n); /* CRC-32 (IEEE); start with 0, chain to continue */
 
 static inline uint64_t hash_slice(struct slice s) { return hash64(s.p, s.n, 0); }
