@@ -23,7 +23,7 @@ BUILD       ?= build
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
 # No contraction and no fast-math: the arithmetic must give the same bits on every machine.
-ARITH   := -ffp-contract=off -fno-fast-math -fno-unsafe-math-optimizations
+ARITH   := -ffp-contract=off -fno-fast-math
 ALL_CFLAGS  = -std=c11 -D_GNU_SOURCE -DRANKD_VERSION='"$(VERSION)"' -I. $(WARN) $(ARITH) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/engine.h"
 #include "lib/base/buf.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
@@ -43,6 +44,8 @@ static int add_table(struct store_scan *scan, enum store_table table, struct sha
     struct slice key, value;
     int rc = store_scan_seek(scan, table, slice_of(NULL, 0), e);
     while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1) {
+        /* A position's identity tells where the log is kept, not what is in it. */
+        if (table == STORE_POSITION && value.n > ENGINE_POSITION_BYTES) value.n = ENGINE_POSITION_BYTES;
         if (table == STORE_ITEM && value.n % ITEM_BLOCK_ROWS == 0 && value.n / ITEM_BLOCK_ROWS > sizeof(struct item_head))
             add_block(ranges, key, value);
         else

@@ -17,7 +17,8 @@
 #include "lib/store/store.h"
 #include "proto/event.h"
 
-#define ENGINE_MAX_SOURCES 256
+#define ENGINE_MAX_SOURCES    256
+#define ENGINE_POSITION_BYTES 21u /* of a stored position, before its identity */
 
 struct engine_run { /* consecutive applied records of one partition */
     uint64_t sequence; /* of its first record; the first record of all has sequence 1 */

@@ -1,0 +1,84 @@
+/* Verification of rows, of LMDB's structure, and of the own log. */
+#include "daemon/verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/digest.h"
+#include "lib/store/seglog.h"
+#include "lib/store/store.h"
+
+static void say_bad(void *arg, const struct err *e) { fprintf(arg, "damaged: %s\n", e->text); }
+
+static int verify_store(const struct config *c, FILE *out) {
+    struct store_options o = {.dir = c->data_dir, .map_size = c->map_size, .max_readers = 4, .read_only = true};
+    struct store *s;
+    struct verify_counts counts;
+    struct err e;
+    int rc = store_open(&o, &s, &e);
+    if (rc == ERR_MISSING) {
+        fprintf(out, "model: nothing stored yet\n");
+        return 0;
+    }
+    if (rc == 0) {
+        rc = digest_verify(s, &counts, say_bad, out, &e);
+        store_close(s);
+    }
+    if (rc < 0) {
+        fprintf(out, "damaged: %s\n", e.text);
+        return -1;
+    }
+    for (int t = 0; t < STORE_TABLES; t++)
+        fprintf(out, "%s: %llu rows\n", store_table_name((enum store_table)t), (unsigned long long)counts.rows[t]);
+    return counts.damaged ? -1 : 0;
+}
+
+static int verify_log(const struct config *c, FILE *out) {
+    char dir[4096];
+    struct stat st;
+    snprintf(dir, sizeof dir, "%s/log", c->data_dir);
+    if (stat(dir, &st) != 0) return 0;
+    struct seglog_reader *r;
+    struct slice line;
+    struct err e;
+    uint64_t start, end, offset, next, lines = 0;
+    int rc = seglog_range(dir, &start, &end, &e);
+    if (rc == 0) rc = seglog_reader_open(dir, start, &r, &e);
+    if (rc == 0) {
+        while ((rc = seglog_read(r, end, &line, &offset, &next, &e)) == 1) lines++;
+        seglog_reader_close(r);
+    }
+    if (rc < 0) {
+        fprintf(out, "damaged: %s\n", e.text);
+        return -1;
+    }
+    fprintf(out, "log: %llu lines, bytes %llu to %llu\n", (unsigned long long)lines, (unsigned long long)start, (unsigned long long)end);
+    return 0;
+}
+
+int verify_in_child(const struct config *c, FILE *out) {
+    fflush(out);
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(out, "verify: no child process: errno\n");
+        return -1;
+    }
+    if (child == 0) {
+        int store = verify_store(c, out), log = verify_log(c, out);
+        fflush(out);
+        _exit(store < 0 || log < 0);
+    }
+    int status;
+    if (waitpid(child, &status, 0) != child) return -1;
+    if (WIFSIGNALED(status))
+        fprintf(out,
+                "damaged: reading ended by signal %d: the structure of model.mdb is damaged. Restore a backup, or move model.mdb away and "
+                "learn the log again (rankd replay)\n",
+                WTERMSIG(status));
+    bool whole = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    fprintf(out, "%s\n", whole ? "whole" : "DAMAGED");
+    return whole ? 0 : -1;
+}
