@@ -29,7 +29,8 @@ struct http_limits api_limits(const struct config *c);
 
 /* The admin listener, on the main thread and its base: every public route, all event types, /admin routes. fd_unix and
  * fd_tcp come from http_listen_unix and http_listen_tcp and are taken over whatever happens; fd_tcp is -1 when there
- * is none and needs tokens (ERR_DENIED without). The unix socket asks for no token. Reader number DAEMON_READER_MAIN. */
+ * is none and needs tokens (ERR_DENIED without). The unix socket asks for no token. Reader number DAEMON_READER_MAIN.
+ */
 int api_admin_start(struct api *a, struct event_base *base, int fd_unix, int fd_tcp, const struct http_tokens *tokens,
                     struct api_admin **out, struct err *e) ERR_MUST_CHECK;
 void api_admin_set_limits(struct api_admin *m, const struct http_limits *l);
