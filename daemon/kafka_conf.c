@@ -30,6 +30,10 @@ static const struct setting settings[] = {
     {KAFKA_CONSUMER, "enable.partition.eof", "true", "the end of a log must be noticed"},
     {KAFKA_CONSUMER, "group.instance.id", NULL, "rankd joins no group"},
     {KAFKA_CONSUMER, "max.poll.interval.ms", "86400000", "a full queue may make reading wait"},
+    {KAFKA_CONSUMER, "topic.metadata.refresh.interval.ms", "-1", NULL}, /* rankd refreshes by itself this often */
+    /* A refused fetch makes librdkafka ask for metadata, which we notice, before it fetches again. */
+    {KAFKA_CONSUMER, "topic.metadata.refresh.fast.interval.ms", "100", "a replaced topic must be noticed"},
+    {KAFKA_CONSUMER, "fetch.error.backoff.ms", "1000", "a replaced topic must be noticed"},
     {KAFKA_CONSUMER, "queued.max.messages.kbytes", "65536", NULL},
     {KAFKA_CONSUMER, "check.crcs", "true", NULL},
     {KAFKA_PRODUCER, "enable.idempotence", "true", "an acknowledged event is in the log once"},
@@ -68,10 +72,11 @@ static int set_one(rd_kafka_conf_t *conf, const char *key, const char *value, st
                    r == RD_KAFKA_CONF_UNKNOWN ? "librdkafka knows no such option" : why);
 }
 
-static int set_passed(rd_kafka_conf_t *conf, const struct config *c, struct err *e) {
+static int set_passed(rd_kafka_conf_t *conf, const struct config *c, enum kafka_role role, struct err *e) {
     for (size_t i = 0; i < c->n_kafka_pass; i++) {
         const char *key = c->kafka_pass[i].key;
         const struct setting *f = fixed(key);
+        if (role == KAFKA_CONSUMER && strcmp(key, "topic.metadata.refresh.interval.ms") == 0) continue; /* we refresh */
         if (f) {
             char field[128];
             snprintf(field, sizeof field, "kafka.rdkafka.%s", key);
@@ -114,7 +119,7 @@ static int conf_new(const struct config *c, enum kafka_role role, rd_kafka_conf_
         if (!rc) rc = set_one(conf, "queue.buffering.max.messages", "10000000", e);
         if (!rc) rc = set_one(conf, "queue.buffering.max.kbytes", "2147483647", e);
     }
-    if (!rc) rc = set_passed(conf, c, e);
+    if (!rc) rc = set_passed(conf, c, role, e);
     if (rc) {
         rd_kafka_conf_destroy(conf);
         return rc;
@@ -133,7 +138,7 @@ int kafka_conf_check(const struct config *c, enum kafka_role role, struct err *e
 /* --- logging --- */
 
 static void log_cb(const rd_kafka_t *rk, int level, const char *fac, const char *text) {
-    struct kafka_logging *l = rd_kafka_opaque(rk);
+    struct kafka_watch *l = rd_kafka_opaque(rk);
     char quoted[768];
     if (strcmp(fac, "CLUSTERID") == 0) atomic_store(&l->other_cluster, true);
     if (strcmp(fac, "CONFWARN") == 0) level = 7; /* options of the other role: passed to both by intent */
@@ -144,10 +149,25 @@ static void log_cb(const rd_kafka_t *rk, int level, const char *fac, const char 
         log_limited(&l->limit, level <= 4 ? LOG_WARN : LOG_INFO, "rdkafka", " facility=%s text=%s", fac, quoted);
 }
 
+#define API_METADATA 3
+
+static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *broker, int32_t id, int16_t api,
+                                           int16_t version, int32_t correlation, size_t size, void *opaque) {
+    struct kafka_watch *w = opaque;
+    (void)rk, (void)fd, (void)broker, (void)id, (void)version, (void)correlation, (void)size;
+    if (api == API_METADATA) atomic_fetch_add(&w->metadata_asked, 1);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *why, size_t n) {
+    (void)conf, (void)why, (void)n;
+    return rd_kafka_interceptor_add_on_request_sent(rk, "rankd", on_request_sent, opaque);
+}
+
 static bool is_listed(const struct config *c, enum kafka_role role, const char *key) {
     for (size_t i = 0; i < N_SETTINGS; i++)
         if (settings[i].value && settings[i].role != 1 - (int)role && strcmp(settings[i].key, key) == 0) return true;
-    return kafka_conf_passed(c, key) || strcmp(key, "group.id") == 0 || strcmp(key, "message.timeout.ms") == 0;
+    return kafka_conf_passed(c, key) || strcmp(key, role == KAFKA_CONSUMER ? "group.id" : "message.timeout.ms") == 0;
 }
 
 static void log_dump(const struct config *c, enum kafka_role role, const char **dump, size_t n) {
@@ -182,6 +202,7 @@ int kafka_client_new(const struct config *c, enum kafka_role role, const struct 
     if (rc) return rc;
     rd_kafka_conf_set_opaque(conf, opaque);
     rd_kafka_conf_set_log_cb(conf, log_cb);
+    if (role == KAFKA_CONSUMER) rd_kafka_conf_interceptor_add_on_new(conf, "rankd", on_new, opaque);
     if (callbacks->error) rd_kafka_conf_set_error_cb(conf, callbacks->error);
     if (role == KAFKA_PRODUCER && callbacks->delivered) rd_kafka_conf_set_dr_msg_cb(conf, callbacks->delivered);
     rd_kafka_t *rk =

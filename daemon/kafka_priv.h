@@ -24,13 +24,15 @@
 
 enum kafka_role { KAFKA_CONSUMER, KAFKA_PRODUCER };
 
-/* Makes the client of a role from kafka.* and the pass-through options; logs what is in effect, secrets masked. opaque
- * is what the callbacks get; its first member must be a struct kafka_logging. ERR_RANGE: an option unknown to
- * librdkafka, refused by it, or one that rankd fixes (e->field names it). */
-struct kafka_logging {
+/* What librdkafka's own threads tell; the first member of what is passed as opaque to kafka_client_new. */
+struct kafka_watch {
     struct log_limit limit;
-    _Atomic bool other_cluster; /* librdkafka saw brokers of another cluster than before */
+    _Atomic bool other_cluster;      /* brokers of another cluster than before were seen */
+    _Atomic uint64_t metadata_asked; /* metadata requests sent: each one that is not ours means that a fetch was
+                                        refused, a leader changed or a connection was made */
 };
+/* Makes the client of a role from kafka.* and the pass-through options; logs what is in effect, secrets masked.
+ * ERR_RANGE: an option unknown to librdkafka, refused by it, or one that rankd fixes (e->field names it). */
 struct kafka_callbacks {
     void (*error)(rd_kafka_t *rk, int code, const char *reason, void *opaque);
     void (*delivered)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque); /* producer */
@@ -69,7 +71,7 @@ struct kafka_topic {
     char name[250];
     struct source *source;
     struct source_kafka *kafka;
-    rd_kafka_topic_t *handle; /* its opaque is this topic */
+    rd_kafka_topic_t *handle; /* its opaque is this topic; NULL while it does not exist */
     bool seen;                /* some partition had a position, or was started by us */
     bool waited;              /* it did not exist when we looked first */
     bool forgotten;           /* the stored positions are of a log that is gone */
@@ -81,7 +83,7 @@ struct kafka_topic {
 enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_TIME };
 
 struct source_kafka {
-    struct kafka_logging logging; /* first: see kafka_client_new */
+    struct kafka_watch watch; /* first: see kafka_client_new */
     const struct source_env *env;
     enum kafka_start start;
     int64_t start_ms;
@@ -100,6 +102,7 @@ struct source_kafka {
     bool stopped;
     bool reopen; /* the cluster is another one: make a new client */
     uint64_t next_check_ns, last_check_ns;
+    uint64_t metadata_known;                 /* of watch.metadata_asked: those accounted for */
     struct kafka_partition *oldest, *newest; /* staged */
     struct log_limit limit_away, limit_other, limit_memory;
     size_t n_topics;
@@ -118,9 +121,12 @@ bool kafka_flush(struct source_kafka *k, struct kafka_partition *p);
 
 /* kafka_topics.c: talks to the broker: finds partitions, places positions, assigns. Sets k->next_check_ns. */
 void kafka_check(struct source_kafka *k);
+bool kafka_uneasy(const struct source_kafka *k); /* librdkafka asked for metadata by itself since the last check */
 void kafka_state(struct source_kafka *k, enum source_state state);
 /* Makes the partitions that have a stored position. False when memory is refused. */
 bool kafka_topics_load(struct source_kafka *k);
+/* Lets go of librdkafka's idea of a topic. */
+void kafka_topic_close(struct kafka_topic *t);
 /* Frees the partitions of a topic, what is staged in them first sent on its way. */
 void kafka_topic_clear(struct source_kafka *k, struct kafka_topic *t);
 

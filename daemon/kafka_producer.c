@@ -24,7 +24,7 @@ struct ticket {
 };
 
 struct kafka_producer {
-    struct kafka_logging logging; /* first: see kafka_client_new */
+    struct kafka_watch watch; /* first: see kafka_client_new */
     const struct config *config;
     kafka_producer_finished *finished;
     void *arg;

@@ -101,7 +101,7 @@ static bool stage(struct source_kafka *k, struct kafka_partition *p, const rd_ka
 static void on_record(struct source_kafka *k, struct kafka_partition *p, const rd_kafka_message_t *m) {
     struct source *s = p->topic->source;
     const uint64_t offset = (uint64_t)m->offset;
-    if (k->suspect || p->due) return; /* read again once the log is known to be ours */
+    if (k->suspect || p->due || kafka_uneasy(k)) return; /* read again once the log is known to be ours */
     if (p->comparing) {
         p->comparing = false;
         if (offset == p->last) {
@@ -118,7 +118,7 @@ static void on_record(struct source_kafka *k, struct kafka_partition *p, const r
 }
 
 static void on_end(struct source_kafka *k, struct kafka_partition *p, int64_t offset) {
-    if (k->suspect || p->due) return;
+    if (k->suspect || p->due || kafka_uneasy(k)) return;
     p->comparing = false;
     p->eof = (uint64_t)offset;
     kafka_end(p, p->eof);
@@ -174,6 +174,10 @@ static void error_cb(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 static void step(struct source_kafka *k) {
     uint64_t now = clock_steady_ns();
+    if (!k->suspect && kafka_uneasy(k)) {
+        k->suspect = true;
+        if (!k->away) k->next_check_ns = 0;
+    }
     if (now >= k->next_check_ns && now - k->last_check_ns >= PAUSE_MS * MS) {
         kafka_check(k);
         k->last_check_ns = clock_steady_ns();
@@ -191,10 +195,7 @@ static void step(struct source_kafka *k) {
 }
 
 static void client_close(struct source_kafka *k) {
-    for (size_t i = 0; i < k->n_topics; i++) {
-        if (k->topics[i].handle) rd_kafka_topic_destroy(k->topics[i].handle);
-        k->topics[i].handle = NULL;
-    }
+    for (size_t i = 0; i < k->n_topics; i++) kafka_topic_close(&k->topics[i]);
     if (k->rk) rd_kafka_destroy_flags(k->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     k->rk = NULL;
 }
@@ -206,22 +207,14 @@ static int client_open(struct source_kafka *k, struct err *e) {
     rd_kafka_poll_set_consumer(k->rk);
     for (size_t i = 0; i < k->n_topics; i++) {
         struct kafka_topic *t = &k->topics[i];
-        rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(k->rk);
-        rd_kafka_topic_conf_set_opaque(conf, t);
-        t->handle = rd_kafka_topic_new(k->rk, t->name, conf);
-        if (!t->handle) {
-            rd_kafka_topic_conf_destroy(conf);
-            client_close(k);
-            return err_set(e, ERR_RANGE, "kafka.topics", "topic \"%s\": %s", t->name,
-                           rd_kafka_err2str(rd_kafka_last_error()));
-        }
         for (uint32_t p = 0; p < t->n; p++) {
             t->parts[p]->assigned = false;
             t->parts[p]->due = true;
         }
     }
-    atomic_store(&k->logging.other_cluster, false);
+    atomic_store(&k->watch.other_cluster, false);
     k->reopen = false;
+    k->suspect = true; /* all is compared first */
     k->next_check_ns = 0;
     return 0;
 }

@@ -103,6 +103,28 @@ bool kafka_topics_load(struct source_kafka *k) {
     return true;
 }
 
+void kafka_topic_close(struct kafka_topic *t) {
+    if (t->handle) rd_kafka_topic_destroy(t->handle);
+    t->handle = NULL;
+}
+
+/* Only for a topic that exists: librdkafka asks for any other over and over. */
+static bool topic_open(struct source_kafka *k, struct kafka_topic *t) {
+    if (t->handle) return true;
+    rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(k->rk);
+    if (!conf) return false;
+    rd_kafka_topic_conf_set_opaque(conf, t);
+    t->handle = rd_kafka_topic_new(k->rk, t->name, conf);
+    if (!t->handle) rd_kafka_topic_conf_destroy(conf);
+    return t->handle;
+}
+
+static bool all_open(const struct source_kafka *k) {
+    for (size_t i = 0; i < k->n_topics; i++)
+        if (!k->topics[i].handle) return false;
+    return true;
+}
+
 void kafka_topic_clear(struct source_kafka *k, struct kafka_topic *t) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)t->n);
     for (uint32_t i = 0; i < t->n; i++) {
@@ -113,6 +135,7 @@ void kafka_topic_clear(struct source_kafka *k, struct kafka_topic *t) {
     }
     if (k->rk && list->cnt) rd_kafka_error_destroy(rd_kafka_incremental_unassign(k->rk, list));
     rd_kafka_topic_partition_list_destroy(list);
+    kafka_topic_close(t);
     t->n = 0;
     atomic_store_explicit(&t->source->n_partitions, 0, memory_order_relaxed);
 }
@@ -142,7 +165,7 @@ static void discover(struct source_kafka *k, struct kafka_topic *t, const rd_kaf
         log_line(LOG_WARN, "kafka_topic_missing", " topic=%s do=\"create it: it is waited for\"", t->name);
     }
     if (!kafka_gap_topic(k, t, n, now_ns)) return;
-    if (!grow(k, t, n)) {
+    if (n && (!topic_open(k, t) || !grow(k, t, n))) {
         log_limited(&k->limit_memory, LOG_ERROR, "kafka_memory", " topic=%s", t->name);
         k->next_check_ns = soon;
     }
@@ -199,8 +222,11 @@ static bool decide(struct source_kafka *k, struct kafka_partition *p, const stru
     const rd_kafka_topic_partition_t *low = &e->low->elems[i], *high = &e->high->elems[i];
     struct kafka_topic *t = p->topic;
     char stored[64];
-    if (low->err || high->err || low->offset < 0 || high->offset < 0) return false;
-    if (e->timed && e->timed->elems[i].err && p->unplaced) return false;
+    const bool unknown = low->err || high->err || low->offset < 0 || high->offset < 0;
+    if (unknown || (e->timed && e->timed->elems[i].err && p->unplaced)) {
+        p->due = true; /* no leader, or not the log we had */
+        return false;
+    }
     if (p->unplaced)
         place(k, p, low->offset, high->offset, e->timed ? e->timed->elems[i].offset : RD_KAFKA_OFFSET_INVALID);
     kafka_end(p, (uint64_t)high->offset);
@@ -214,6 +240,7 @@ static bool decide(struct source_kafka *k, struct kafka_partition *p, const stru
         place(k, p, low->offset, high->offset, RD_KAFKA_OFFSET_INVALID);
     }
     if (k->cluster[0]) source_set_identity(t->source, p->partition, k->cluster);
+    if (!p->staged) atomic_store_explicit(&t->source->sent[p->partition], p->next, memory_order_relaxed);
     p->comparing = p->has_last && p->last >= (uint64_t)low->offset;
     p->eof = UINT64_MAX;
     rd_kafka_topic_partition_list_add(assign, t->name, (int32_t)p->partition)->offset =
@@ -248,7 +275,7 @@ static void assign_all(struct source_kafka *k, rd_kafka_topic_partition_list_t *
         }
 }
 
-static void decide_all(struct source_kafka *k, const struct ends *e, uint64_t now_ns) {
+static void decide_all(struct source_kafka *k, const struct ends *e, bool suspect, uint64_t now_ns) {
     rd_kafka_topic_partition_list_t *assign = rd_kafka_topic_partition_list_new(count(k));
     bool settled = true;
     int at = 0;
@@ -261,6 +288,7 @@ static void decide_all(struct source_kafka *k, const struct ends *e, uint64_t no
         }
         if (placed) t->seen = true;
     }
+    if (suspect) k->metadata_known = atomic_load(&k->watch.metadata_asked); /* all are compared after this */
     if (!k->stopped && assign->cnt) assign_all(k, assign);
     rd_kafka_topic_partition_list_destroy(assign);
     uint64_t soon = now_ns + KAFKA_RETRY_MS * MS;
@@ -273,16 +301,19 @@ static void ask_cluster(struct source_kafka *k) {
     if (id) rd_kafka_mem_free(k->rk, id);
 }
 
+bool kafka_uneasy(const struct source_kafka *k) { return atomic_load(&k->watch.metadata_asked) != k->metadata_known; }
+
 void kafka_check(struct source_kafka *k) {
     const rd_kafka_metadata_t *md = NULL;
     struct ends ends = {0};
     const bool suspect = k->suspect;
     k->suspect = false; /* what is lost from here on asks for another check */
+    k->metadata_known = atomic_load(&k->watch.metadata_asked) + 1; /* our own request */
     k->next_check_ns = clock_steady_ns() + KAFKA_RETRY_MS * MS;
 
-    rd_kafka_resp_err_t err = rd_kafka_metadata(k->rk, 0, NULL, &md, KAFKA_CALL_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(k->rk, !all_open(k), NULL, &md, KAFKA_CALL_MS);
     if (err) goto out;
-    if (atomic_exchange(&k->logging.other_cluster, false)) {
+    if (atomic_exchange(&k->watch.other_cluster, false)) {
         k->reopen = true;
         goto out;
     }
@@ -299,7 +330,7 @@ void kafka_check(struct source_kafka *k) {
     if (err && (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT)) goto out;
     came_back(k);
     kafka_state(k, SOURCE_RUNNING);
-    if (!err && count(k)) decide_all(k, &ends, now_ns);
+    if (!err && count(k)) decide_all(k, &ends, suspect, now_ns);
     if (err) {
         k->suspect = suspect;
         k->next_check_ns = now_ns + KAFKA_RETRY_MS * MS;

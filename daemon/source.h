@@ -37,11 +37,11 @@ struct source { /* one name in the journal; a Kafka thread serves several (one a
     _Atomic int state;                   /* enum source_state */
     _Atomic uint32_t n_partitions;
     _Atomic uint64_t end[SOURCE_MAX_PARTITIONS];  /* offset behind the newest record known to exist */
-    _Atomic uint64_t sent[SOURCE_MAX_PARTITIONS]; /* offset behind the last record put into the inbox */
+    _Atomic uint64_t sent[SOURCE_MAX_PARTITIONS]; /* offset behind the last record put into the inbox, at start the position */
     _Atomic uint64_t gaps;               /* legal gaps passed (offsets without a record) */
     _Atomic uint64_t duplicates;         /* records below the position, passed over */
     _Atomic uint64_t reconnects;
-    _Atomic uint64_t breaks;             /* losses or changes of the log passed under on_gap = continue */
+    _Atomic uint64_t breaks;             /* losses or changes of the log noticed (on_gap says what follows) */
 
     uint64_t inbox_bytes; /* in the queue; under the inbox's lock */
     pthread_mutex_t lock; /* of identity; private to source.c */
