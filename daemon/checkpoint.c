@@ -15,20 +15,20 @@
 struct checkpoint {
     struct engine *g;
     unsigned reader;
-    struct buf ops;       /* of this checkpoint, and of earlier ones that failed */
-    struct buf small;     /* puts of small rows: table u8, key u16, value u32, bytes */
+    struct buf ops;   /* of this checkpoint, and of earlier ones that failed */
+    struct buf small; /* puts of small rows: table u8, key u16, value u32, bytes */
     struct engine_run *runs;
     size_t n_runs;
     struct engine_bad *bad;
     size_t n_bad;
     uint64_t bad_next;
     struct user_list *users;
-    uint32_t blocks;      /* item blocks to ask for */
-    uint8_t *taken;       /* (blocks of max_items) taken from the table by this checkpoint */
+    uint32_t blocks; /* item blocks to ask for */
+    uint8_t *taken;  /* (blocks of max_items) taken from the table by this checkpoint */
     size_t taken_bytes;
     bool epoch;
-    struct buf row;       /* scratch of the store thread */
-    void *block;          /* one item block */
+    struct buf row; /* scratch of the store thread */
+    void *block;    /* one item block */
     struct checkpoint_figures figures;
 };
 
@@ -179,7 +179,8 @@ refused:
     return err_set(e, ERR_NOMEM, "checkpoint", "no memory to begin a checkpoint");
 }
 
-static int put(struct checkpoint *c, struct store_txn *t, enum store_table table, struct slice key, struct slice value, struct err *e) {
+static int put(struct checkpoint *c, struct store_txn *t, enum store_table table, struct slice key, struct slice value,
+               struct err *e) {
     c->figures.bytes += key.n + value.n;
     return store_put(t, table, key, value, e);
 }
@@ -190,11 +191,21 @@ static int write_ops(struct checkpoint *c, struct store_txn *t, struct err *e) {
     int rc = 0;
     while (rc == 0 && model_ops_next(&rest, &op, &key, &value)) {
         switch (op) {
-        case MODEL_PUT_ID: rc = put(c, t, STORE_ITEM_ID, key, value, e); break;
-        case MODEL_PUT_ITEM_TEXT: rc = put(c, t, STORE_ITEM_TEXT, key, value, e); break;
-        case MODEL_DEL_ITEM_TEXT: rc = store_del(t, STORE_ITEM_TEXT, key, e); break;
-        case MODEL_PUT_USER_TEXT: rc = put(c, t, STORE_USER_TEXT, key, value, e); break;
-        case MODEL_DEL_USER_TEXT: rc = store_del(t, STORE_USER_TEXT, key, e); break;
+        case MODEL_PUT_ID:
+            rc = put(c, t, STORE_ITEM_ID, key, value, e);
+            break;
+        case MODEL_PUT_ITEM_TEXT:
+            rc = put(c, t, STORE_ITEM_TEXT, key, value, e);
+            break;
+        case MODEL_DEL_ITEM_TEXT:
+            rc = store_del(t, STORE_ITEM_TEXT, key, e);
+            break;
+        case MODEL_PUT_USER_TEXT:
+            rc = put(c, t, STORE_USER_TEXT, key, value, e);
+            break;
+        case MODEL_DEL_USER_TEXT:
+            rc = store_del(t, STORE_USER_TEXT, key, e);
+            break;
         }
     }
     return rc;
@@ -351,7 +362,9 @@ void checkpoint_end(struct checkpoint *c, bool durable) {
     c->n_runs = 0;
 }
 
-struct checkpoint_figures checkpoint_figures(const struct checkpoint *c) { return c->figures; }
+struct checkpoint_figures checkpoint_figures(const struct checkpoint *c) {
+    return c->figures;
+}
 
 uint64_t checkpoint_estimate(const struct engine *g) {
     const struct model *m = g->model;

@@ -11,12 +11,14 @@
 #define MAX_INPUTS 4096
 
 static const char help[] =
-    "usage: rankd replay [-c FILE] [-o section.key=value]... [--journal DIR] --log FILE... | --kafka TOPIC... --into DIR\n\n"
+    "usage: rankd replay [-c FILE] [-o section.key=value]... [--journal DIR] --log FILE... | --kafka TOPIC... --into "
+    "DIR\n\n"
     "Learns a log again into an empty data directory and prints its digest.\n"
     "  --log FILE...     segments of an own log in order, its directory, or one file of JSON Lines\n"
     "  --source NAME     source the files stand for (default log; file:NAME for a followed file)\n"
     "  --kafka TOPIC...  topics of kafka.brokers\n"
-    "  --journal DIR     data directory, not in use, whose journal gives the order; needed with more than one partition\n"
+    "  --journal DIR     data directory, not in use, whose journal gives the order; needed with more than one "
+    "partition\n"
     "  --into DIR        the new data directory\n"
     "  --json            the result as one JSON object\n";
 
@@ -50,18 +52,31 @@ int cmd_replay(int argc, char **argv) {
     struct replay_options o = {.source = "log", .logs = logs, .topics = topics, .progress = show, .arg = &progress};
     for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1;) {
         switch (opt) {
-        case 'h': fputs(help, stdout); return EXIT_DONE;
-        case 'J': o.journal = optarg; break;
-        case 'I': o.into = optarg; break;
-        case 'S': o.source = optarg; break;
-        case 'L': o.n_logs = take_list(argc, argv, optarg, logs, o.n_logs); break;
-        case 'K': o.n_topics = take_list(argc, argv, optarg, topics, o.n_topics); break;
+        case 'h':
+            fputs(help, stdout);
+            return EXIT_DONE;
+        case 'J':
+            o.journal = optarg;
+            break;
+        case 'I':
+            o.into = optarg;
+            break;
+        case 'S':
+            o.source = optarg;
+            break;
+        case 'L':
+            o.n_logs = take_list(argc, argv, optarg, logs, o.n_logs);
+            break;
+        case 'K':
+            o.n_topics = take_list(argc, argv, optarg, topics, o.n_topics);
+            break;
         default:
             if (cmd_option(&c, opt, optarg) != 0) return EXIT_BAD_USE;
         }
     }
     if (!o.into || o.n_logs + o.n_topics == 0 || optind < argc) {
-        fputs("rankd: replay needs --into DIR and --log FILE... or --kafka TOPIC...; see rankd replay --help\n", stderr);
+        fputs("rankd: replay needs --into DIR and --log FILE... or --kafka TOPIC...; see rankd replay --help\n",
+              stderr);
         return EXIT_BAD_USE;
     }
     struct config config;
@@ -73,8 +88,8 @@ int cmd_replay(int argc, char **argv) {
     if (rc < 0)
         fprintf(stderr, "rankd: %s\n", e.text);
     else if (c.json)
-        printf("{\"digest\":\"%s\",\"records\":%llu,\"learned\":%llu,\"seconds\":%.3f}\n", result.digest, (unsigned long long)result.records,
-               (unsigned long long)result.learned, result.seconds);
+        printf("{\"digest\":\"%s\",\"records\":%llu,\"learned\":%llu,\"seconds\":%.3f}\n", result.digest,
+               (unsigned long long)result.records, (unsigned long long)result.learned, result.seconds);
     else
         printf("%s sequence %llu learned %llu in %.1f s\n", result.digest, (unsigned long long)result.records,
                (unsigned long long)result.learned, result.seconds);

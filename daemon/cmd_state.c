@@ -67,7 +67,8 @@ int cmd_digest(int argc, char **argv) {
     struct store *store;
     int lock, rc = parse(argc, argv,
                          "usage: rankd digest [-c FILE] [-o section.key=value]... [--json]\n\n"
-                         "Prints the canonical digest of the data directory, which must not be in use (rankctl digest asks a running daemon).\n",
+                         "Prints the canonical digest of the data directory, which must not be in use (rankctl digest "
+                         "asks a running daemon).\n",
                          &c);
     if (rc >= 0) return rc;
     if (cmd_load(&c, &config) != 0) return EXIT_BAD_USE;
@@ -80,7 +81,8 @@ int cmd_digest(int argc, char **argv) {
             printf("{\"digest\":\"%s\",\"sequence\":%llu,\"generation\":%llu}\n", d.hex, (unsigned long long)d.sequence,
                    (unsigned long long)d.generation);
         } else {
-            printf("%s sequence %llu generation %llu\n", d.hex, (unsigned long long)d.sequence, (unsigned long long)d.generation);
+            printf("%s sequence %llu generation %llu\n", d.hex, (unsigned long long)d.sequence,
+                   (unsigned long long)d.generation);
         }
         store_close(store);
         close(lock);
@@ -95,7 +97,8 @@ int cmd_verify(int argc, char **argv) {
     struct err e;
     int lock, rc = parse(argc, argv,
                          "usage: rankd verify [-c FILE] [-o section.key=value]...\n\n"
-                         "Reads every row of the data directory and of its own log and checks it, in a child process, so that damage to\n"
+                         "Reads every row of the data directory and of its own log and checks it, in a child process, "
+                         "so that damage to\n"
                          "LMDB's own structure is found too. Exit code 0: whole; 1: damaged, each place named.\n",
                          &c);
     if (rc >= 0) return rc;

@@ -24,13 +24,13 @@ enum { DAEMON_READER_STORE, DAEMON_READER_MAIN, DAEMON_READER_WORKERS };
 struct daemon {
     struct config config; /* main thread; what others read of it does not change while running, unless said otherwise */
     struct store *store;
-    struct engine *engine;   /* others read its model's published side and its atomics */
+    struct engine *engine; /* others read its model's published side and its atomics */
     struct inbox *inbox;
     struct learner *learner;
-    struct intake *intake;   /* NULL: no intake (neither own log nor Kafka) */
+    struct intake *intake; /* NULL: no intake (neither own log nor Kafka) */
     struct source sources[DAEMON_MAX_SOURCES];
     size_t n_sources;
-    _Atomic bool stopping;   /* the process is on its way out: readyz says no, intake refuses */
+    _Atomic bool stopping; /* the process is on its way out: readyz says no, intake refuses */
     _Atomic bool ready;
     int64_t started_wall_ms;
     uint64_t replay_after_crash_ns; /* how long the last unclean end took to learn again; 0 = none, see run.c */

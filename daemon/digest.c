@@ -36,17 +36,20 @@ static void add_block(struct sha256 *ranges[RANGES], struct slice key, struct sl
         char row_key[4];
         memcpy(&head, value.p + r * stride, sizeof head);
         if (!head.known) continue;
-        add_row(ranges, store_key_u32(number_of(key) * ITEM_BLOCK_ROWS + r, row_key), slice_of(value.p + r * stride, stride));
+        add_row(ranges, store_key_u32(number_of(key) * ITEM_BLOCK_ROWS + r, row_key),
+                slice_of(value.p + r * stride, stride));
     }
 }
 
-static int add_table(struct store_scan *scan, enum store_table table, struct sha256 *ranges[RANGES], struct sha256 *total, struct err *e) {
+static int add_table(struct store_scan *scan, enum store_table table, struct sha256 *ranges[RANGES],
+                     struct sha256 *total, struct err *e) {
     struct slice key, value;
     int rc = store_scan_seek(scan, table, slice_of(NULL, 0), e);
     while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1) {
         /* A position's identity tells where the log is kept, not what is in it. */
         if (table == STORE_POSITION && value.n > ENGINE_POSITION_BYTES) value.n = ENGINE_POSITION_BYTES;
-        if (table == STORE_ITEM && value.n % ITEM_BLOCK_ROWS == 0 && value.n / ITEM_BLOCK_ROWS > sizeof(struct item_head))
+        if (table == STORE_ITEM && value.n % ITEM_BLOCK_ROWS == 0 &&
+            value.n / ITEM_BLOCK_ROWS > sizeof(struct item_head))
             add_block(ranges, key, value);
         else
             add_row(ranges, key, value);
@@ -89,7 +92,8 @@ int digest_compute(struct store *s, struct digest *out, struct err *e) {
     if (rc < 0) rc = err_set(e, ERR_NOMEM, "digest", "no memory");
     if (rc == 0) rc = store_scan_begin(s, &scan, e);
     if (rc == 0) rc = add_state(scan, total, &d, e);
-    for (size_t t = 0; t < sizeof tables / sizeof *tables && rc == 0; t++) rc = add_table(scan, tables[t], ranges, total, e);
+    for (size_t t = 0; t < sizeof tables / sizeof *tables && rc == 0; t++)
+        rc = add_table(scan, tables[t], ranges, total, e);
     if (rc == 0) {
         uint8_t sum[32];
         sha256_end(total, sum);
@@ -102,7 +106,8 @@ int digest_compute(struct store *s, struct digest *out, struct err *e) {
     return rc;
 }
 
-int digest_verify(struct store *s, struct verify_counts *counts, void (*bad)(void *arg, const struct err *e), void *arg, struct err *e) {
+int digest_verify(struct store *s, struct verify_counts *counts, void (*bad)(void *arg, const struct err *e), void *arg,
+                  struct err *e) {
     struct store_scan *scan = NULL;
     int rc = store_scan_begin(s, &scan, e);
     memset(counts, 0, sizeof *counts);

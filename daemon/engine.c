@@ -17,7 +17,8 @@ static int assign_types(struct engine *g, struct slice known, struct err *e) {
     while (known.n > 0 && g->n_types < EVENT_MAX_TYPES) {
         const char *end = memchr(known.p, '\n', known.n);
         size_t n = end ? (size_t)(end - known.p) : known.n;
-        if (n == 0 || n >= sizeof g->types[0]) return err_set(e, ERR_CORRUPT, "meta", "the list of event types is not readable");
+        if (n == 0 || n >= sizeof g->types[0])
+            return err_set(e, ERR_CORRUPT, "meta", "the list of event types is not readable");
         memcpy(g->types[g->n_types++], known.p, n);
         known = end ? slice_of(end + 1, known.n - n - 1) : slice_of(NULL, 0);
     }
@@ -26,8 +27,10 @@ static int assign_types(struct engine *g, struct slice known, struct err *e) {
         while (at < g->n_types && strcmp(g->types[at], c->types[t].name) != 0) at++;
         if (at < g->n_types) continue;
         if (at == EVENT_MAX_TYPES)
-            return err_set(e, ERR_FULL, "type", "type \"%s\" would be number %d of a data directory, %d allowed, those no longer configured included",
-                           c->types[t].name, EVENT_MAX_TYPES + 1, EVENT_MAX_TYPES);
+            return err_set(
+                e, ERR_FULL, "type",
+                "type \"%s\" would be number %d of a data directory, %d allowed, those no longer configured included",
+                c->types[t].name, EVENT_MAX_TYPES + 1, EVENT_MAX_TYPES);
         memcpy(g->types[g->n_types++], c->types[t].name, sizeof g->types[0]);
     }
     return 0;
@@ -76,7 +79,8 @@ static int fill_rules(struct engine *g, struct err *e) {
     const struct config *c = g->config;
     struct event_rules *r = &g->rules;
     r->n_types = g->n_types;
-    for (size_t t = 0; t < g->n_types; t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
+    for (size_t t = 0; t < g->n_types;
+         t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
         if (configured(c, g->types[t])) memcpy(r->types[t], g->types[t], sizeof r->types[t]);
     r->max_event_bytes = c->max_event_bytes;
     r->max_basket = (size_t)c->max_basket;
@@ -129,7 +133,8 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     struct model_params p;
     int rc = load_types(g, store, e);
     if (rc == 0) rc = fill_rules(g, e);
-    if (rc == 0 && !kernel) rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
+    if (rc == 0 && !kernel)
+        rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
     fill_params(g, &p);
     if (rc == 0) rc = hash_epoch(g, e);
     if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
@@ -160,7 +165,8 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
     if (g->n_sources == ENGINE_MAX_SOURCES)
         return err_set(e, ERR_FULL, "sources", "more than %d sources in one data directory", ENGINE_MAX_SOURCES);
     if (strlen(name) >= sizeof g->sources[0].name)
-        return err_set(e, ERR_RANGE, "sources", "the name \"%s\" is longer than %zu bytes", name, sizeof g->sources[0].name - 1);
+        return err_set(e, ERR_RANGE, "sources", "the name \"%s\" is longer than %zu bytes", name,
+                       sizeof g->sources[0].name - 1);
     struct engine_source *s = &g->sources[g->n_sources];
     memcpy(s->name, name, strlen(name) + 1);
     *index = g->n_sources++;
@@ -170,7 +176,8 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
 void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out) {
     memset(out, 0, sizeof *out);
     for (uint32_t s = 0; s < g->n_sources; s++)
-        if (strcmp(g->sources[s].name, name) == 0 && partition < g->sources[s].n) *out = g->sources[s].positions[partition];
+        if (strcmp(g->sources[s].name, name) == 0 && partition < g->sources[s].n)
+            *out = g->sources[s].positions[partition];
 }
 
 static bool grow(void *array, size_t size, size_t *cap, size_t need) {
@@ -196,7 +203,8 @@ static int prepare(struct engine *g, uint32_t source, uint32_t partition, struct
     return ok ? 0 : err_set(e, ERR_NOMEM, "engine", "no memory to note a record");
 }
 
-static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t, struct err *e) {
+static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t,
+                           struct err *e) {
     const struct event *ev = &r->event;
     struct slice few[16], *items = ev->n_items <= 16 ? few : mem_alloc(ev->n_items * sizeof *items);
     if (!items) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
@@ -229,10 +237,17 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
     int64_t t = model_event_time(m, ts, arrival);
     int rc = 0;
     switch (ev->kind) {
-    case EVENT_BEHAVIOUR: rc = learn_behaviour(g, source, partition, r, t, e); break;
-    case EVENT_IMPRESSION: break;
-    case EVENT_ITEM: rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e); break;
-    case EVENT_USER: rc = model_describe_user(m, ev->user, ev->description, e); break;
+    case EVENT_BEHAVIOUR:
+        rc = learn_behaviour(g, source, partition, r, t, e);
+        break;
+    case EVENT_IMPRESSION:
+        break;
+    case EVENT_ITEM:
+        rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e);
+        break;
+    case EVENT_USER:
+        rc = model_describe_user(m, ev->user, ev->description, e);
+        break;
     case EVENT_DELETE:
         rc = ev->user.n ? model_erase_user(m, ev->user, e) : model_erase_item(m, ev->items[0].id, e);
         break;
@@ -245,7 +260,8 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
     return EVENT_OK;
 }
 
-static void note_bad(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason reason, const char *text) {
+static void note_bad(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
+                     enum event_reason reason, const char *text) {
     uint64_t keep = (uint64_t)g->config->bad_events_kept, number = g->bad_next++;
     if (keep == 0) return;
     if (g->n_bad >= keep) { /* the oldest of those waiting would be dropped by the ring anyway */
@@ -279,7 +295,8 @@ static void note_run(struct engine *g, uint32_t source, uint32_t partition, cons
     run->count++;
 }
 
-int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason *reason, struct err *e) {
+int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
+                 enum event_reason *reason, struct err *e) {
     struct err why = {0};
     int rc = prepare(g, source, partition, e);
     if (rc < 0) return rc;
@@ -308,8 +325,10 @@ int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const st
 
 void engine_publish(struct engine *g) {
     model_publish(g->model);
-    for (int k = 0; k < EVENT_REASONS; k++) atomic_store_explicit(&g->published_skipped[k], g->skipped[k], memory_order_relaxed);
-    for (int k = 0; k <= EVENT_DELETE; k++) atomic_store_explicit(&g->published_kinds[k], g->kinds[k], memory_order_relaxed);
+    for (int k = 0; k < EVENT_REASONS; k++)
+        atomic_store_explicit(&g->published_skipped[k], g->skipped[k], memory_order_relaxed);
+    for (int k = 0; k <= EVENT_DELETE; k++)
+        atomic_store_explicit(&g->published_kinds[k], g->kinds[k], memory_order_relaxed);
     atomic_store_explicit(&g->published_learned, g->learned, memory_order_relaxed);
     atomic_store_explicit(&g->published_sequence, g->sequence, memory_order_release);
 }

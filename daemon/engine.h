@@ -20,7 +20,7 @@
 #define ENGINE_MAX_SOURCES    256
 #define ENGINE_POSITION_BYTES 21u /* of a stored position, before its identity */
 
-struct engine_run { /* consecutive applied records of one partition */
+struct engine_run {    /* consecutive applied records of one partition */
     uint64_t sequence; /* of its first record; the first record of all has sequence 1 */
     uint32_t source, partition;
     uint64_t first, last, count; /* offsets of its first and last record, number of records */
@@ -30,7 +30,7 @@ struct engine_run { /* consecutive applied records of one partition */
 struct engine_source {
     char name[96];
     const struct source *attached; /* asked for identities; NULL when the source is not configured now */
-    struct position *positions; /* (n) by partition */
+    struct position *positions;    /* (n) by partition */
     uint32_t n;
 };
 
@@ -65,14 +65,16 @@ struct engine {
     uint64_t bad_next; /* number of the next bad event */
 
     /* relaxed atomics for other threads, set by engine_publish */
-    _Atomic uint64_t published_sequence, published_learned, published_skipped[EVENT_REASONS], published_kinds[EVENT_DELETE + 1];
+    _Atomic uint64_t published_sequence, published_learned, published_skipped[EVENT_REASONS],
+        published_kinds[EVENT_DELETE + 1];
     _Atomic uint64_t durable_sequence;
     _Atomic uint64_t by_type[EVENT_MAX_TYPES];
 };
 
-/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache), with the event types that the
- * store knows. n_readers as in model_new. */
-int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) ERR_MUST_CHECK;
+/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache), with the event types
+ * that the store knows. n_readers as in model_new. */
+int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out,
+               struct err *e) ERR_MUST_CHECK;
 void engine_free(struct engine *g);
 
 /* The number of a source by name, a new one if need be. ERR_FULL past ENGINE_MAX_SOURCES. */
@@ -80,17 +82,17 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
 /* The applied position; known = false when there is none. */
 void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out);
 
-/* Applies one record: learns it, or counts it as skipped. source: from engine_source. *reason tells which. An error means that
- * the record was not applied and must be given again later: ERR_FULL (users: a checkpoint is needed first), ERR_NOMEM,
- * ERR_CORRUPT, ERR_IO. */
-int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, enum event_reason *reason,
-                 struct err *e) ERR_MUST_CHECK;
+/* Applies one record: learns it, or counts it as skipped. source: from engine_source. *reason tells which. An error
+ * means that the record was not applied and must be given again later: ERR_FULL (users: a checkpoint is needed first),
+ * ERR_NOMEM, ERR_CORRUPT, ERR_IO. */
+int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
+                 enum event_reason *reason, struct err *e) ERR_MUST_CHECK;
 
 /* Makes what was applied visible to readers. */
 void engine_publish(struct engine *g);
 
-/* Load from the store into a new engine: 1 when there was a state, 0 when the store is empty. ERR_MISMATCH when dimension or seed
- * differ (with the operator's choices); ERR_CORRUPT names the place. */
+/* Load from the store into a new engine: 1 when there was a state, 0 when the store is empty. ERR_MISMATCH when
+ * dimension or seed differ (with the operator's choices); ERR_CORRUPT names the place. */
 int engine_load(struct engine *g, struct store *store, struct err *e) ERR_MUST_CHECK;
 
 /* Rows of META, POSITION, JOURNAL. */
@@ -106,7 +108,8 @@ struct journal_entry { /* a decoded row of the journal */
     char name[96];
     struct slice epoch_text;
 };
-int engine_decode_journal(struct slice key, struct slice value, struct journal_entry *out, struct err *e) ERR_MUST_CHECK;
+int engine_decode_journal(struct slice key, struct slice value, struct journal_entry *out,
+                          struct err *e) ERR_MUST_CHECK;
 
 struct bad_event { /* a decoded row of the ring */
     uint64_t number, offset;

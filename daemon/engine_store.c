@@ -89,7 +89,8 @@ int engine_decode_journal(struct slice key, struct slice value, struct journal_e
         if (!c.failed && copy_name(slice_of((const char *)c.p, c.n), out->name) < 0) c.failed = true;
     }
     if (c.failed || (kind != JOURNAL_RUN && kind != JOURNAL_EPOCH))
-        return err_set(e, ERR_CORRUPT, "journal", "the entry at sequence %llu is not readable", (unsigned long long)out->run.sequence);
+        return err_set(e, ERR_CORRUPT, "journal", "the entry at sequence %llu is not readable",
+                       (unsigned long long)out->run.sequence);
     return 0;
 }
 
@@ -120,7 +121,8 @@ static int load_state(struct engine *g, struct slice bytes, struct loaded *l, st
     uint64_t seed = cursor_u64(&c);
     if (!c.failed && (dim != g->model->params.dim || seed != g->model->params.seed))
         return err_set(e, ERR_MISMATCH, dim != g->model->params.dim ? "model.dim" : "model.seed",
-                       "the data directory was made with model.dim = %u and model.seed = %llu, the configuration says %u and %llu: "
+                       "the data directory was made with model.dim = %u and model.seed = %llu, the configuration says "
+                       "%u and %llu: "
                        "set them back, or start with an empty rankd.data_dir and replay the log into it (rankd replay)",
                        dim, (unsigned long long)seed, g->model->params.dim, (unsigned long long)g->model->params.seed);
     g->generation = cursor_u64(&c);
@@ -190,12 +192,18 @@ static uint32_t number_of(struct slice key) {
 static int load_row(struct engine *g, enum store_table table, struct slice key, struct slice value, struct err *e) {
     struct model *m = g->model;
     switch (table) {
-    case STORE_ITEM: return items_load_block(m->items, number_of(key), value, e);
-    case STORE_ITEM_ID: return items_load_id(m->items, number_of(key), value, e);
-    case STORE_RECENT: return recent_load(m->recent, number_of(key), value, e);
-    case STORE_DEDUP: return dedup_load(m->dedup, number_of(key), value, e);
-    case STORE_POSITION: return load_position(g, key, value, e);
-    default: return 0;
+    case STORE_ITEM:
+        return items_load_block(m->items, number_of(key), value, e);
+    case STORE_ITEM_ID:
+        return items_load_id(m->items, number_of(key), value, e);
+    case STORE_RECENT:
+        return recent_load(m->recent, number_of(key), value, e);
+    case STORE_DEDUP:
+        return dedup_load(m->dedup, number_of(key), value, e);
+    case STORE_POSITION:
+        return load_position(g, key, value, e);
+    default:
+        return 0;
     }
 }
 
@@ -204,7 +212,8 @@ static int load_tables(struct engine *g, struct store_scan *scan, struct err *e)
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
         struct slice key, value;
         int rc = store_scan_seek(scan, tables[k], slice_of(NULL, 0), e);
-        while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1) rc = load_row(g, tables[k], key, value, e);
+        while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1)
+            rc = load_row(g, tables[k], key, value, e);
         if (rc < 0) return rc;
     }
     return 0;

@@ -74,7 +74,9 @@ static void finish_all(struct intake *i, struct job_list *l, enum intake_result 
     list_init(l);
 }
 
-static void producer_finished(void *arg, struct intake_job *job) { finish_job(arg, job, job->result, strdupa(job->error)); }
+static void producer_finished(void *arg, struct intake_job *job) {
+    finish_job(arg, job, job->result, strdupa(job->error));
+}
 
 /* Locked: moves jobs into the next append. */
 static void gather(struct intake *i) {
@@ -92,13 +94,15 @@ static void gather(struct intake *i) {
 static void retain(struct intake *i, uint64_t keep, uint64_t limit) {
     struct err e;
     if (keep == 0 || seglog_bytes(i->log) <= keep) return;
-    if (seglog_retain(i->log, keep, limit, &e) < 0) log_limited(&i->limit, LOG_ERROR, "log_retention_failed", " error=\"%s\"", e.text);
+    if (seglog_retain(i->log, keep, limit, &e) < 0)
+        log_limited(&i->limit, LOG_ERROR, "log_retention_failed", " error=\"%s\"", e.text);
 }
 
 /* Unlocked: one append; how it ended. */
 static enum intake_result append(struct intake *i, uint64_t max_bytes, struct err *e) {
     if (max_bytes && seglog_bytes(i->log) + i->group.n > max_bytes) {
-        err_set(e, ERR_FULL, "log.max_bytes", "the own log has reached log.max_bytes = %llu", (unsigned long long)max_bytes);
+        err_set(e, ERR_FULL, "log.max_bytes", "the own log has reached log.max_bytes = %llu",
+                (unsigned long long)max_bytes);
         return INTAKE_DISK_FULL;
     }
     int rc = seglog_append(i->log, slice_of(i->group.p, i->group.n), e);
@@ -124,7 +128,8 @@ static void *write_loop(void *arg) {
         enum intake_result result = failed ? INTAKE_FAILED : append(i, max_bytes, &e);
         if (result != INTAKE_DURABLE) {
             atomic_fetch_add_explicit(&i->stats.failures, 1, memory_order_relaxed);
-            log_limited(&i->limit, LOG_ERROR, "intake_failed", " error=\"%s\" action=\"nothing was acknowledged; clients repeat\"", e.text);
+            log_limited(&i->limit, LOG_ERROR, "intake_failed",
+                        " error=\"%s\" action=\"nothing was acknowledged; clients repeat\"", e.text);
         }
         pthread_mutex_lock(&i->lock);
         if (failed && !i->flying.first) finish_all(i, &i->queued, result, e.text);
@@ -170,7 +175,8 @@ static void *reap_loop(void *arg) {
 }
 
 static int start_threads(struct intake *i, struct err *e) {
-    if (pthread_create(&i->writer, NULL, write_loop, i) != 0) return err_set(e, ERR_IO, "intake", "the intake thread cannot be started");
+    if (pthread_create(&i->writer, NULL, write_loop, i) != 0)
+        return err_set(e, ERR_IO, "intake", "the intake thread cannot be started");
     if (pthread_create(&i->reaper, NULL, reap_loop, i) != 0) {
         i->stopping = true;
         pthread_cond_broadcast(&i->change);
@@ -182,7 +188,8 @@ static int start_threads(struct intake *i, struct err *e) {
     return 0;
 }
 
-int intake_start(const struct config *c, struct seglog *log, struct source_log *reader, struct intake **out, struct err *e) {
+int intake_start(const struct config *c, struct seglog *log, struct source_log *reader, struct intake **out,
+                 struct err *e) {
     struct intake *i = mem_zalloc(sizeof *i);
     if (!i) return err_set(e, ERR_NOMEM, "intake", "no memory");
     i->config = c;

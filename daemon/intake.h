@@ -14,27 +14,27 @@ struct seglog;
 struct source_log;
 struct intake;
 
-struct intake_event { /* one accepted event of a job */
+struct intake_event {                /* one accepted event of a job */
     uint32_t line_start, line_bytes; /* in job->lines */
     uint32_t key_start, key_bytes;   /* its user, in job->keys: the Kafka key */
 };
 
 enum intake_result { INTAKE_DURABLE, INTAKE_UNKNOWN, INTAKE_FAILED, INTAKE_DISK_FULL };
 
-struct intake_job { /* owned by the submitter again once done is called */
-    struct letter letter;      /* private while submitted */
-    struct intake_job *next;   /* private */
+struct intake_job {          /* owned by the submitter again once done is called */
+    struct letter letter;    /* private while submitted */
+    struct intake_job *next; /* private */
     struct mailbox *reply_to;
     void (*done)(struct intake_job *job); /* on the thread of reply_to; exactly once after a successful submit */
     void *arg;
-    struct buf lines, keys;    /* lines: each ends in '\n' */
+    struct buf lines, keys; /* lines: each ends in '\n' */
     struct intake_event *events;
     size_t n_events, cap_events;
-    uint64_t deadline_ns;      /* steady clock; past it done is called with INTAKE_UNKNOWN */
+    uint64_t deadline_ns; /* steady clock; past it done is called with INTAKE_UNKNOWN */
     enum intake_result result;
     char error[192];
-    _Atomic uint32_t refs;     /* private */
-    size_t left;               /* private */
+    _Atomic uint32_t refs; /* private */
+    size_t left;           /* private */
 };
 
 struct intake_stats { /* relaxed atomics */
@@ -43,7 +43,8 @@ struct intake_stats { /* relaxed atomics */
 
 /* log non-NULL: the own log (taken over by the intake thread alone; reader is told what became durable).
  * log NULL: Kafka, topic kafka.intake_topic. */
-int intake_start(const struct config *c, struct seglog *log, struct source_log *reader, struct intake **out, struct err *e) ERR_MUST_CHECK;
+int intake_start(const struct config *c, struct seglog *log, struct source_log *reader, struct intake **out,
+                 struct err *e) ERR_MUST_CHECK;
 /* ERR_FULL past intake.queue_bytes (answer 429); ERR_DENIED after intake_stop began. Any thread. */
 int intake_submit(struct intake *i, struct intake_job *job) ERR_MUST_CHECK;
 /* Finishes what is queued (at most limit_ms), then ends the thread; late jobs get INTAKE_UNKNOWN. */

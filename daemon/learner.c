@@ -62,7 +62,9 @@ static void settle_checkpoint(struct learner *l) {
     if (rc < 0) {
         add(&l->stats.checkpoint_failures, 1);
         atomic_store(&l->ticket_failed, atomic_load(&l->ticket_begun));
-        log_limited(&l->checkpoint_limit, LOG_ERROR, "checkpoint_failed", " code=%s error=\"%s\" action=\"free disk space or mend the disk; learning goes on, the next checkpoint tries again\"",
+        log_limited(&l->checkpoint_limit, LOG_ERROR, "checkpoint_failed",
+                    " code=%s error=\"%s\" action=\"free disk space or mend the disk; learning goes on, the next "
+                    "checkpoint tries again\"",
                     err_name(rc), e.text);
         return;
     }
@@ -76,8 +78,8 @@ static void settle_checkpoint(struct learner *l) {
     atomic_store(&l->ticket_done, atomic_load(&l->ticket_begun));
     if (l->o.durable) l->o.durable(l->o.arg);
     log_line(LOG_DEBUG, "checkpoint", " sequence=%llu bytes=%llu users=%llu blocks=%llu write_ms=%.1f pause_ms=%.3f",
-             (unsigned long long)f.sequence, (unsigned long long)f.bytes, (unsigned long long)f.users, (unsigned long long)f.blocks,
-             (double)f.write_ns / 1e6, (double)f.begin_ns / 1e6);
+             (unsigned long long)f.sequence, (unsigned long long)f.bytes, (unsigned long long)f.users,
+             (unsigned long long)f.blocks, (double)f.write_ns / 1e6, (double)f.begin_ns / 1e6);
 }
 
 static bool begin_checkpoint(struct learner *l) {
@@ -88,6 +90,7 @@ static bool begin_checkpoint(struct learner *l) {
         log_limited(&l->checkpoint_limit, LOG_ERROR, "checkpoint_refused", " error=\"%s\"", e.text);
         return false;
     }
+    if (l->o.begun) l->o.begun(l->o.arg);
     uint64_t pause = clock_steady_ns() - start;
     set(&l->stats.last_pause_ns, pause);
     if (pause > load(&l->stats.longest_pause_ns)) set(&l->stats.longest_pause_ns, pause);
@@ -100,8 +103,8 @@ static bool begin_checkpoint(struct learner *l) {
     return true;
 }
 
-/* Time for the next one? By the write budget between the two intervals; at once when somebody asked, or when the user cache
- * is half full of rows that are not durable. */
+/* Time for the next one? By the write budget between the two intervals; at once when somebody asked, or when the user
+ * cache is half full of rows that are not durable. */
 static bool checkpoint_due(struct learner *l) {
     if (l->in_flight) return false;
     uint64_t asked = atomic_load(&l->ticket_asked);
@@ -136,8 +139,9 @@ static bool must_end(struct learner *l) {
 static void wait_for_room(struct learner *l, int rc, const struct err *e) {
     add(rc == ERR_FULL ? &l->stats.waits_for_checkpoint : &l->stats.learn_errors, 1);
     if (rc != ERR_FULL)
-        log_limited(&l->error_limit, LOG_ERROR, "learn_failed", " code=%s field=%s error=\"%s\" action=\"the record is tried again; see operations\"",
-                    err_name(rc), e->field, e->text);
+        log_limited(&l->error_limit, LOG_ERROR, "learn_failed",
+                    " code=%s field=%s error=\"%s\" action=\"the record is tried again; see operations\"", err_name(rc),
+                    e->field, e->text);
     publish(l);
     if (rc == ERR_FULL) l->forced = true;
     tend_checkpoint(l);
@@ -154,8 +158,9 @@ static void apply_record(struct learner *l, const struct batch *b, const struct 
     }
     if (l->unpublished++ == 0) l->first_seen_ns = r->seen_ns;
     if (reason == EVENT_OK || reason == EVENT_DUPLICATE) return;
-    log_limited(&l->bad_limit, LOG_WARN, "bad_event", " source=%s partition=%u offset=%llu reason=%s error=\"%s\"", b->source->name,
-                b->partition, (unsigned long long)r->offset, event_reason_name(reason), r->error ? r->error : "");
+    log_limited(&l->bad_limit, LOG_WARN, "bad_event", " source=%s partition=%u offset=%llu reason=%s error=\"%s\"",
+                b->source->name, b->partition, (unsigned long long)r->offset, event_reason_name(reason),
+                r->error ? r->error : "");
 }
 
 static void apply_batch(struct learner *l, const struct batch *b) {
@@ -198,7 +203,9 @@ static void *run(void *arg) {
             apply_batch(l, b);
             batch_free(b);
         }
-        if (l->unpublished && (!b || clock_steady_ns() - l->last_publish_ns > (uint64_t)l->o.config->batch_time_ms * 1000000 || inbox_bytes(l->o.inbox) == 0))
+        if (l->unpublished &&
+            (!b || clock_steady_ns() - l->last_publish_ns > (uint64_t)l->o.config->batch_time_ms * 1000000 ||
+             inbox_bytes(l->o.inbox) == 0))
             publish(l);
         tend_checkpoint(l);
         if (stopping && !b) break;
@@ -222,7 +229,8 @@ int learner_start(const struct learner_options *o, struct learner **out, struct 
     learner_set_budget(l, o->config);
     int rc = checkpoint_new(o->engine, o->reader, &l->checkpoint, e);
     if (rc == 0) rc = storer_start(o->store, l->checkpoint, wake, l, &l->storer, e);
-    if (rc == 0 && pthread_create(&l->thread, NULL, run, l) != 0) rc = err_set(e, ERR_IO, "learner", "the learner thread cannot be started");
+    if (rc == 0 && pthread_create(&l->thread, NULL, run, l) != 0)
+        rc = err_set(e, ERR_IO, "learner", "the learner thread cannot be started");
     if (rc == 0) {
         pthread_setname_np(l->thread, "learner");
         *out = l;

@@ -14,27 +14,29 @@
 #include "daemon/storer.h"
 
 struct learner_stats { /* relaxed atomics, any thread */
-    _Atomic uint64_t batches, publishes, checkpoints, checkpoint_failures, checkpoint_bytes, checkpoint_forced, budget_overrun;
-    _Atomic uint64_t last_checkpoint_ns, last_checkpoint_bytes, last_checkpoint_users, last_checkpoint_blocks, last_pause_ns, longest_pause_ns;
+    _Atomic uint64_t batches, publishes, checkpoints, checkpoint_failures, checkpoint_bytes, checkpoint_forced,
+        budget_overrun;
+    _Atomic uint64_t last_checkpoint_ns, last_checkpoint_bytes, last_checkpoint_users, last_checkpoint_blocks,
+        last_pause_ns, longest_pause_ns;
     _Atomic uint64_t waits_for_checkpoint; /* learning paused because the user cache held nothing durable */
     _Atomic uint64_t learn_errors;         /* records that had to be given again */
     _Atomic uint64_t busy_ns;              /* time spent on batches */
     _Atomic int64_t last_record_wall_ms;   /* wall clock when a record was last applied; 0 = never */
-    _Atomic int64_t unsaved_since_ns;      /* steady clock of the first record after the last checkpoint; 0 = all saved */
-    struct histogram freshness;            /* from a record in the source's hand to visible, ns */
-    struct histogram checkpoint_seconds;   /* ns */
+    _Atomic int64_t unsaved_since_ns;    /* steady clock of the first record after the last checkpoint; 0 = all saved */
+    struct histogram freshness;          /* from a record in the source's hand to visible, ns */
+    struct histogram checkpoint_seconds; /* ns */
 };
 
 struct learner;
 
-/* The source_applied callback: a source's durable position after a checkpoint (for retention). May be NULL. */
 struct learner_options {
     const struct config *config;
     struct engine *engine;
     struct inbox *inbox;
     struct store *store;
-    unsigned reader; /* epoch reader number of the store thread */
-    void (*durable)(void *arg); /* learner thread, after a checkpoint became durable: engine positions hold */
+    unsigned reader;            /* epoch reader number of the store thread */
+    void (*begun)(void *arg);   /* learner thread, when a checkpoint begins: it holds the engine as it stands */
+    void (*durable)(void *arg); /* learner thread, when the one begun last has become durable */
     void *arg;
 };
 int learner_start(const struct learner_options *o, struct learner **out, struct err *e) ERR_MUST_CHECK;

@@ -9,8 +9,10 @@
 struct event_base;
 struct mailbox;
 
-int mailbox_new(struct event_base *base, struct mailbox **out, struct err *e) ERR_MUST_CHECK; /* owning thread, or before it runs */
-/* fn(arg) runs on the owning thread, in order of posting. Any thread. Never fails: the letter is the caller's memory. */
+int mailbox_new(struct event_base *base, struct mailbox **out,
+                struct err *e) ERR_MUST_CHECK; /* owning thread, or before it runs */
+/* fn(arg) runs on the owning thread, in order of posting. Any thread. Never fails: the letter is the caller's memory.
+ */
 struct letter {
     struct letter *next;
     void (*fn)(void *arg);

@@ -18,8 +18,10 @@ static const struct {
 
 static void usage(FILE *to) {
     fputs("usage: rankd COMMAND [-c FILE] [-o section.key=value]... [...]\n\n", to);
-    for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) fprintf(to, "  %-14s %s\n", commands[k].name, commands[k].help);
-    fputs("\nrankd COMMAND --help tells more; rankd --version prints the version; rankctl talks to a running daemon.\n", to);
+    for (size_t k = 0; k < sizeof commands / sizeof *commands; k++)
+        fprintf(to, "  %-14s %s\n", commands[k].name, commands[k].help);
+    fputs("\nrankd COMMAND --help tells more; rankd --version prints the version; rankctl talks to a running daemon.\n",
+          to);
 }
 
 int main(int argc, char **argv) {

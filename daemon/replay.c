@@ -57,20 +57,23 @@ static int apply_batch(struct replay *r, const struct batch *b, struct err *e) {
     engine_publish(r->engine);
     const struct users *u = r->engine->model->users;
     uint64_t dirty = atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed);
-    if (checkpoint_estimate(r->engine) > CHECKPOINT_BYTES * UINT64_C(4) || dirty > users_cache_bytes(u) / 2) rc = write_checkpoint(r, e);
+    if (checkpoint_estimate(r->engine) > CHECKPOINT_BYTES * UINT64_C(4) || dirty > users_cache_bytes(u) / 2)
+        rc = write_checkpoint(r, e);
     if (r->o->progress) r->o->progress(r->o->arg, r->records);
     return rc;
 }
 
 /* count records of one partition from offset first on (UINT64_MAX = all there are). */
-static int learn_run(struct replay *r, struct source *s, uint32_t partition, uint64_t first, uint64_t count, struct err *e) {
+static int learn_run(struct replay *r, struct source *s, uint32_t partition, uint64_t first, uint64_t count,
+                     struct err *e) {
     uint64_t from = first, done = 0;
     int rc = 1;
     while (rc == 1 && done < count) {
         struct batch *b = batch_new(s, partition, RECORDS_AT_ONCE);
         if (!b) return err_set(e, ERR_NOMEM, "replay", "no memory");
         struct replay_record rec;
-        while (done < count && !batch_is_full(b) && (rc = replay_feed_next(r->feed, s->name, partition, from, &rec, e)) == 1) {
+        while (done < count && !batch_is_full(b) &&
+               (rc = replay_feed_next(r->feed, s->name, partition, from, &rec, e)) == 1) {
             struct event_context c = source_context(s, &r->engine->rules);
             c.key = rec.key;
             c.record_ms = rec.record_ms;
@@ -85,15 +88,18 @@ static int learn_run(struct replay *r, struct source *s, uint32_t partition, uin
         if (applied < 0) return applied;
     }
     if (count != UINT64_MAX && done < count)
-        return err_set(e, ERR_MISSING, "log", "source \"%s\" partition %u ends before offset %llu: %llu records of a journaled run are missing", s->name,
-                       partition, (unsigned long long)from, (unsigned long long)(count - done));
+        return err_set(
+            e, ERR_MISSING, "log",
+            "source \"%s\" partition %u ends before offset %llu: %llu records of a journaled run are missing", s->name,
+            partition, (unsigned long long)from, (unsigned long long)(count - done));
     return 0;
 }
 
 static struct source *find_source(struct replay *r, const char *name, struct err *e) {
     for (size_t k = 0; k < r->n_sources; k++)
         if (strcmp(r->sources[k].name, name) == 0) return &r->sources[k];
-    (void)err_set(e, ERR_MISMATCH, "sources", "source \"%s\" is not in the configuration: its event types and rights are not known", name);
+    (void)err_set(e, ERR_MISMATCH, "sources",
+                  "source \"%s\" is not in the configuration: its event types and rights are not known", name);
     return NULL;
 }
 
@@ -105,7 +111,8 @@ static int check_epoch(const struct replay *r, const struct journal_entry *entry
         if (a[k] == '\n') line = k + 1;
     size_t an = strcspn(a + line, "\n"), bn = strcspn(b + line, "\n");
     if (line + an > entry->epoch_text.n) an = entry->epoch_text.n - line;
-    return err_set(e, ERR_MISMATCH, "configuration", "from sequence %llu on the journal was learned with \"%.*s\", the configuration has \"%.*s\"",
+    return err_set(e, ERR_MISMATCH, "configuration",
+                   "from sequence %llu on the journal was learned with \"%.*s\", the configuration has \"%.*s\"",
                    (unsigned long long)entry->run.sequence, (int)an, a + line, (int)bn, b + line);
 }
 
@@ -125,10 +132,13 @@ static int learn_journal(struct replay *r, struct err *e) {
             continue;
         }
         if (entry.run.sequence != r->engine->sequence + 1)
-            rc = err_set(e, ERR_MISSING, "journal", "the journal begins or goes on at sequence %llu, %llu was expected: what is before was cut",
+            rc = err_set(e, ERR_MISSING, "journal",
+                         "the journal begins or goes on at sequence %llu, %llu was expected: what is before was cut",
                          (unsigned long long)entry.run.sequence, (unsigned long long)r->engine->sequence + 1);
         else
-            rc = (s = find_source(r, entry.name, e)) ? learn_run(r, s, entry.run.partition, entry.run.first, entry.run.count, e) : ERR_MISMATCH;
+            rc = (s = find_source(r, entry.name, e))
+                     ? learn_run(r, s, entry.run.partition, entry.run.first, entry.run.count, e)
+                     : ERR_MISMATCH;
     }
     store_scan_end(scan);
     return rc;
@@ -144,19 +154,26 @@ static int learn_only(struct replay *r, struct err *e) {
 
 static int open_into(struct replay *r, struct err *e) {
     const struct config *c = r->o->config;
-    struct store_options o = {.dir = r->o->into, .map_size = c->map_size, .preallocate = c->preallocate_bytes, .max_readers = 4, .create = true};
-    if (mkdir(r->o->into, 0700) != 0 && errno != EEXIST) return err_set(e, ERR_IO, "into", "%s cannot be made: %s", r->o->into, strerror(errno));
+    struct store_options o = {.dir = r->o->into,
+                              .map_size = c->map_size,
+                              .preallocate = c->preallocate_bytes,
+                              .max_readers = 4,
+                              .create = true};
+    if (mkdir(r->o->into, 0700) != 0 && errno != EEXIST)
+        return err_set(e, ERR_IO, "into", "%s cannot be made: %s", r->o->into, strerror(errno));
     int rc = store_lock_dir(r->o->into, &r->lock, e);
     if (rc == 0) rc = store_open(&o, &r->store, e);
     if (rc == 0) rc = engine_new(c, r->store, 2, &r->engine, e);
     if (rc == 0) rc = engine_load(r->engine, r->store, e);
-    if (rc == 1) return err_set(e, ERR_MISMATCH, "into", "%s holds a model already: give an empty directory", r->o->into);
+    if (rc == 1)
+        return err_set(e, ERR_MISMATCH, "into", "%s holds a model already: give an empty directory", r->o->into);
     if (rc == 0) rc = checkpoint_new(r->engine, 0, &r->checkpoint, e);
     return rc;
 }
 
 static int open_journal(struct replay *r, struct err *e) {
-    struct store_options o = {.dir = r->o->journal, .map_size = r->o->config->map_size, .max_readers = 4, .read_only = true};
+    struct store_options o = {
+        .dir = r->o->journal, .map_size = r->o->config->map_size, .max_readers = 4, .read_only = true};
     if (!r->o->journal) return 0;
     int rc = store_lock_dir(r->o->journal, &r->journal_lock, e);
     return rc < 0 ? rc : store_open(&o, &r->journal, e);
@@ -166,7 +183,8 @@ static int open_sources(struct replay *r, struct err *e) {
     r->sources = mem_zalloc(SOURCES_MAX * sizeof *r->sources);
     if (!r->sources) return err_set(e, ERR_NOMEM, "replay", "no memory");
     int rc = sources_configure(r->o->config, &r->engine->rules, r->sources, &r->n_sources, e);
-    for (size_t k = 0; k < r->n_sources && rc == 0; k++) rc = engine_source(r->engine, r->sources[k].name, &r->sources[k].index, e);
+    for (size_t k = 0; k < r->n_sources && rc == 0; k++)
+        rc = engine_source(r->engine, r->sources[k].name, &r->sources[k].index, e);
     return rc;
 }
 
@@ -182,7 +200,8 @@ int replay_run(const struct replay_options *o, struct replay_result *out, struct
     if (rc == 0) rc = write_checkpoint(&r, e);
     if (rc == 0) rc = digest_compute(r.store, &d, e);
     if (rc == 0) {
-        *out = (struct replay_result){.records = r.records, .learned = r.engine->learned, .seconds = (double)(clock_steady_ns() - start) / 1e9};
+        *out = (struct replay_result){
+            .records = r.records, .learned = r.engine->learned, .seconds = (double)(clock_steady_ns() - start) / 1e9};
         memcpy(out->digest, d.hex, sizeof d.hex);
     }
     replay_feed_close(r.feed);

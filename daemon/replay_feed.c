@@ -68,8 +68,8 @@ static int add_part(struct replay_feed *f, const char *path, struct err *e) {
         p->end = after + (uint64_t)st.st_size;
     }
     if (f->n_parts && p->start != after)
-        return err_set(e, ERR_MISMATCH, "log", "%s begins at offset %llu, the one before ends at %llu", path, (unsigned long long)p->start,
-                       (unsigned long long)after);
+        return err_set(e, ERR_MISMATCH, "log", "%s begins at offset %llu, the one before ends at %llu", path,
+                       (unsigned long long)p->start, (unsigned long long)after);
     f->n_parts++;
     return 0;
 }
@@ -82,9 +82,11 @@ int replay_feed_open(const struct replay_options *o, struct replay_feed **out, s
     int rc = 0;
     f->parts = mem_zalloc((o->n_logs + 1) * sizeof *f->parts);
     if (!f->parts) rc = err_set(e, ERR_NOMEM, "replay", "no memory");
-    if (o->n_topics > MAX_TOPICS) rc = err_set(e, ERR_RANGE, "kafka", "%zu topics, at most %d", o->n_topics, MAX_TOPICS);
+    if (o->n_topics > MAX_TOPICS)
+        rc = err_set(e, ERR_RANGE, "kafka", "%zu topics, at most %d", o->n_topics, MAX_TOPICS);
     for (size_t k = 0; k < o->n_logs && rc == 0; k++) rc = add_part(f, o->logs[k], e);
-    for (size_t k = 0; k < o->n_topics && rc == 0; k++) rc = kafka_reader_open(o->config, o->topics[k], &f->topics[k], e);
+    for (size_t k = 0; k < o->n_topics && rc == 0; k++)
+        rc = kafka_reader_open(o->config, o->topics[k], &f->topics[k], e);
     if (rc == 0)
         *out = f;
     else
@@ -142,8 +144,8 @@ static int log_next(struct replay_feed *f, uint64_t from, struct replay_record *
     out->key = slice_of(NULL, 0);
     out->record_ms = out->arrival_ms = EVENT_NO_TIME;
     if (f->n_parts && from < f->parts[0].start)
-        return err_set(e, ERR_MISSING, "log", "the log given begins at offset %llu, offset %llu is needed", (unsigned long long)f->parts[0].start,
-                       (unsigned long long)from);
+        return err_set(e, ERR_MISSING, "log", "the log given begins at offset %llu, offset %llu is needed",
+                       (unsigned long long)f->parts[0].start, (unsigned long long)from);
     size_t at = 0;
     while (at < f->n_parts && f->parts[at].end <= from) at++;
     if (at == f->n_parts) return 0;
@@ -152,26 +154,32 @@ static int log_next(struct replay_feed *f, uint64_t from, struct replay_record *
     return rc < 0 ? rc : next_line(f, out, e);
 }
 
-static int topic_next(struct replay_feed *f, size_t k, uint32_t partition, uint64_t from, struct replay_record *out, struct err *e) {
+static int topic_next(struct replay_feed *f, size_t k, uint32_t partition, uint64_t from, struct replay_record *out,
+                      struct err *e) {
     struct kafka_record r;
     int rc = kafka_reader_next(f->topics[k], partition, from, &r, e);
     if (rc == 1) *out = (struct replay_record){r.offset, r.offset + 1, r.key, r.value, r.record_ms, r.arrival_ms};
     return rc;
 }
 
-int replay_feed_next(struct replay_feed *f, const char *source, uint32_t partition, uint64_t from, struct replay_record *out, struct err *e) {
+int replay_feed_next(struct replay_feed *f, const char *source, uint32_t partition, uint64_t from,
+                     struct replay_record *out, struct err *e) {
     for (size_t k = 0; k < f->o->n_topics; k++)
-        if (strncmp(source, "kafka:", 6) == 0 && strcmp(source + 6, f->o->topics[k]) == 0) return topic_next(f, k, partition, from, out, e);
+        if (strncmp(source, "kafka:", 6) == 0 && strcmp(source + 6, f->o->topics[k]) == 0)
+            return topic_next(f, k, partition, from, out, e);
     if (f->n_parts && strcmp(source, f->o->source) == 0) return log_next(f, from, out, e);
     return err_set(e, ERR_MISSING, "log", "the journal names source \"%s\": give it with %s", source,
-                   strncmp(source, "kafka:", 6) == 0 ? "--kafka TOPIC" : "--log FILE (and --source NAME if it is not \"log\")");
+                   strncmp(source, "kafka:", 6) == 0 ? "--kafka TOPIC"
+                                                     : "--log FILE (and --source NAME if it is not \"log\")");
 }
 
 int replay_feed_only(struct replay_feed *f, const char **source, uint64_t *first, struct err *e) {
     size_t n_kafka = 0;
     for (size_t k = 0; k < f->o->n_topics; k++) n_kafka += kafka_reader_partitions(f->topics[k]);
     if (n_kafka + (f->n_parts > 0) != 1)
-        return err_set(e, ERR_RANGE, "journal", "%zu partitions are given: their order is only in a journal (--journal DIR)", n_kafka + (f->n_parts > 0));
+        return err_set(e, ERR_RANGE, "journal",
+                       "%zu partitions are given: their order is only in a journal (--journal DIR)",
+                       n_kafka + (f->n_parts > 0));
     static char name[300];
     if (f->n_parts) {
         *source = f->o->source;

@@ -18,8 +18,10 @@ struct replay_record { /* valid until the next call */
 
 int replay_feed_open(const struct replay_options *o, struct replay_feed **out, struct err *e) ERR_MUST_CHECK;
 void replay_feed_close(struct replay_feed *f);
-/* 1 and the first record of the source's partition at or behind offset from, 0 at its end. ERR_MISSING names what is not there. */
-int replay_feed_next(struct replay_feed *f, const char *source, uint32_t partition, uint64_t from, struct replay_record *out, struct err *e) ERR_MUST_CHECK;
+/* 1 and the first record of the source's partition at or behind offset from, 0 at its end. ERR_MISSING names what is
+ * not there. */
+int replay_feed_next(struct replay_feed *f, const char *source, uint32_t partition, uint64_t from,
+                     struct replay_record *out, struct err *e) ERR_MUST_CHECK;
 /* The source of a replay without a journal: its name and first offset. ERR_RANGE when there are several partitions. */
 int replay_feed_only(struct replay_feed *f, const char **source, uint64_t *first, struct err *e) ERR_MUST_CHECK;
 

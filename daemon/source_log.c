@@ -21,7 +21,8 @@ struct source_log {
     uint64_t durable;
 };
 
-int source_log_new(const struct source_env *env, const char *dir, struct source *s, struct source_log **out, struct err *e) {
+int source_log_new(const struct source_env *env, const char *dir, struct source *s, struct source_log **out,
+                   struct err *e) {
     struct source_log *l = mem_zalloc(sizeof *l);
     if (!l) return err_set(e, ERR_NOMEM, "log", "no memory");
     l->env = env;
@@ -62,7 +63,8 @@ static uint64_t wait_durable(struct source_log *l, uint64_t beyond) {
 
 static void stop(struct source_log *l, const char *text) {
     source_stop(l->source, text);
-    log_line(LOG_ERROR, "source_stopped", " source=log error=\"%s\" action=\"restore the log or the data directory; see operations\"", text);
+    log_line(LOG_ERROR, "source_stopped",
+             " source=log error=\"%s\" action=\"restore the log or the data directory; see operations\"", text);
 }
 
 /* Opens at the record applied last and checks that it is still the same, or at the start of a log never read. */
@@ -74,7 +76,8 @@ static int open_at(struct source_log *l, struct seglog_reader **reader, uint64_t
     if (rc < 0) return rc;
     *next = at.known ? at.next : start;
     if (*next > end)
-        return err_set(e, ERR_MISMATCH, "log", "the own log ends at %llu, but %llu was learned: it is not the log of this data directory",
+        return err_set(e, ERR_MISMATCH, "log",
+                       "the own log ends at %llu, but %llu was learned: it is not the log of this data directory",
                        (unsigned long long)end, (unsigned long long)*next);
     if (!at.known || !at.has_last || at.last < start) return seglog_reader_open(l->dir, *next, reader, e);
     rc = seglog_reader_open(l->dir, at.last, reader, e);
@@ -84,9 +87,11 @@ static int open_at(struct source_log *l, struct seglog_reader **reader, uint64_t
     if (rc == 1 && hash_crc32(0, line.p, line.n) == at.last_crc) return 0;
     seglog_reader_close(*reader);
     *reader = NULL;
-    return rc < 0 ? rc
-                  : err_set(e, ERR_MISMATCH, "log", "the record at %llu is not the one that was learned: it is not the log of this data directory",
-                            (unsigned long long)at.last);
+    return rc < 0
+               ? rc
+               : err_set(e, ERR_MISMATCH, "log",
+                         "the record at %llu is not the one that was learned: it is not the log of this data directory",
+                         (unsigned long long)at.last);
 }
 
 static struct batch *next_batch(struct source_log *l) {
@@ -98,8 +103,8 @@ static struct batch *next_batch(struct source_log *l) {
 }
 
 /* Puts lines below end into the batch until it is full; 1 when there may be more. */
-static int fill(struct source_log *l, struct seglog_reader *r, struct batch *b, const struct event_context *c, uint64_t end, uint64_t *next,
-                struct err *e) {
+static int fill(struct source_log *l, struct seglog_reader *r, struct batch *b, const struct event_context *c,
+                uint64_t end, uint64_t *next, struct err *e) {
     struct slice line;
     uint64_t offset;
     int rc = 0;
@@ -116,8 +121,11 @@ static void *run(void *arg) {
     struct source_log *l = arg;
     struct err e = {0};
     struct seglog_reader *r = NULL;
-    struct event_context c = {.rules = l->env->rules, .allow = l->source->allow, .default_type = l->source->default_type,
-                              .record_ms = EVENT_NO_TIME, .own_log = true};
+    struct event_context c = {.rules = l->env->rules,
+                              .allow = l->source->allow,
+                              .default_type = l->source->default_type,
+                              .record_ms = EVENT_NO_TIME,
+                              .own_log = true};
     uint64_t next = 0;
     int rc = open_at(l, &r, &next, &e);
     if (rc == 0) atomic_store_explicit(&l->source->state, SOURCE_RUNNING, memory_order_relaxed);
@@ -143,7 +151,8 @@ static void *run(void *arg) {
 }
 
 int source_log_start(struct source_log *l, struct err *e) {
-    if (pthread_create(&l->thread, NULL, run, l) != 0) return err_set(e, ERR_IO, "log", "the thread of the own log cannot be started");
+    if (pthread_create(&l->thread, NULL, run, l) != 0)
+        return err_set(e, ERR_IO, "log", "the thread of the own log cannot be started");
     pthread_setname_np(l->thread, "source-log");
     l->started = true;
     return 0;

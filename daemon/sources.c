@@ -13,14 +13,15 @@ struct sources {
     struct source_kafka *kafka;
 };
 
-static int add(struct source *out, size_t *n, const struct event_rules *rules, const char *name, const char *allowed, const char *type,
-               struct err *e) {
+static int add(struct source *out, size_t *n, const struct event_rules *rules, const char *name, const char *allowed,
+               const char *type, struct err *e) {
     uint32_t allow;
     int default_type = -1, rc = event_allow_parse(rules, allowed, &allow, e);
     if (rc < 0) return rc;
     if (type && type[0]) {
         default_type = event_type_index(rules, slice_str(type));
-        if (default_type < 0) return err_set(e, ERR_RANGE, "type", "source \"%s\": no event type \"%s\" is configured", name, type);
+        if (default_type < 0)
+            return err_set(e, ERR_RANGE, "type", "source \"%s\": no event type \"%s\" is configured", name, type);
     }
     if (*n == SOURCES_MAX) return err_set(e, ERR_FULL, "sources", "more than %d sources", SOURCES_MAX);
     rc = source_init(&out[*n], name, allow, default_type, e);
@@ -28,7 +29,8 @@ static int add(struct source *out, size_t *n, const struct event_rules *rules, c
     return rc;
 }
 
-int sources_configure(const struct config *c, const struct event_rules *rules, struct source out[SOURCES_MAX], size_t *n, struct err *e) {
+int sources_configure(const struct config *c, const struct event_rules *rules, struct source out[SOURCES_MAX],
+                      size_t *n, struct err *e) {
     int rc = 0;
     char name[300], topic[250], type[33];
     *n = 0;
@@ -57,7 +59,8 @@ struct event_context source_context(const struct source *s, const struct event_r
                                   .own_log = strcmp(s->name, "log") == 0};
 }
 
-int sources_new(const struct source_env *env, const char *log_dir, struct source *list, size_t n, struct sources **out, struct err *e) {
+int sources_new(const struct source_env *env, const char *log_dir, struct source *list, size_t n, struct sources **out,
+                struct err *e) {
     struct sources *s = mem_zalloc(sizeof *s);
     if (!s) return err_set(e, ERR_NOMEM, "sources", "no memory");
     int rc = 0;
@@ -75,7 +78,9 @@ int sources_new(const struct source_env *env, const char *log_dir, struct source
     return rc;
 }
 
-struct source_log *sources_log(const struct sources *s) { return s->log; }
+struct source_log *sources_log(const struct sources *s) {
+    return s->log;
+}
 
 int sources_start(struct sources *s, struct err *e) {
     int rc = s->log ? source_log_start(s->log, e) : 0;

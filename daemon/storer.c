@@ -46,7 +46,8 @@ static void *run(void *arg) {
     return NULL;
 }
 
-int storer_start(struct store *s, struct checkpoint *c, void (*wake)(void *arg), void *arg, struct storer **out, struct err *e) {
+int storer_start(struct store *s, struct checkpoint *c, void (*wake)(void *arg), void *arg, struct storer **out,
+                 struct err *e) {
     struct storer *w = mem_zalloc(sizeof *w);
     if (!w) return err_set(e, ERR_NOMEM, "store", "no memory");
     w->store = s;

@@ -9,7 +9,8 @@
 struct storer;
 
 /* wake(arg) is called on the store thread whenever a checkpoint is over. */
-int storer_start(struct store *s, struct checkpoint *c, void (*wake)(void *arg), void *arg, struct storer **out, struct err *e) ERR_MUST_CHECK;
+int storer_start(struct store *s, struct checkpoint *c, void (*wake)(void *arg), void *arg, struct storer **out,
+                 struct err *e) ERR_MUST_CHECK;
 /* Learner: the checkpoint was begun; write it. Only when storer_idle. */
 void storer_submit(struct storer *w);
 bool storer_idle(struct storer *w);

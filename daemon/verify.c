@@ -55,7 +55,8 @@ static int verify_log(const struct config *c, FILE *out) {
         fprintf(out, "damaged: %s\n", e.text);
         return -1;
     }
-    fprintf(out, "log: %llu lines, bytes %llu to %llu\n", (unsigned long long)lines, (unsigned long long)start, (unsigned long long)end);
+    fprintf(out, "log: %llu lines, bytes %llu to %llu\n", (unsigned long long)lines, (unsigned long long)start,
+            (unsigned long long)end);
     return 0;
 }
 
@@ -75,7 +76,8 @@ int verify_in_child(const struct config *c, FILE *out) {
     if (waitpid(child, &status, 0) != child) return -1;
     if (WIFSIGNALED(status))
         fprintf(out,
-                "damaged: reading ended by signal %d: the structure of model.mdb is damaged. Restore a backup, or move model.mdb away and "
+                "damaged: reading ended by signal %d: the structure of model.mdb is damaged. Restore a backup, or move "
+                "model.mdb away and "
                 "learn the log again (rankd replay)\n",
                 WTERMSIG(status));
     bool whole = WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -1,4 +1,5 @@
-/* The dedup window. Hash number e stands in block (e / DEDUP_BLOCK) % n_blocks; the index finds it by open addressing. */
+/* The dedup window. Hash number e stands in block (e / DEDUP_BLOCK) % n_blocks; the index finds it by open addressing.
+ */
 #include "lib/model/dedup.h"
 
 #include <string.h>
@@ -14,9 +15,9 @@ struct dedup_block {
 
 struct dedup {
     uint32_t n_blocks, mask;
-    uint64_t count;              /* hashes ever added */
-    struct dedup_block **blocks; /* (n_blocks), NULL until used */
-    uint32_t *index;             /* (mask + 1) place in the ring + 1; 0 = empty */
+    uint64_t count;               /* hashes ever added */
+    struct dedup_block **blocks;  /* (n_blocks), NULL until used */
+    uint32_t *index;              /* (mask + 1) place in the ring + 1; 0 = empty */
     struct dedup_block *replaced; /* freed when the checkpoint that reads them ends */
     /* the checkpoint under way */
     struct hash128 *partial; /* (DEDUP_BLOCK) copy of the block being filled */
@@ -24,7 +25,7 @@ struct dedup {
         uint32_t number;
         const struct hash128 *hashes;
         struct dedup_block *block;
-    } *loans; /* (n_loans) */
+    } * loans; /* (n_loans) */
     uint32_t n_loans, at;
 };
 
@@ -165,7 +166,8 @@ void dedup_checkpoint_end(struct dedup *d, bool durable) {
 
 int dedup_load(struct dedup *d, uint32_t block, struct slice bytes, struct err *e) {
     if (block >= d->n_blocks || bytes.n != sizeof d->blocks[0]->hashes)
-        return err_set(e, ERR_MISMATCH, "events.dedup_window", "stored block %u does not fit a window of %u blocks", block, d->n_blocks);
+        return err_set(e, ERR_MISMATCH, "events.dedup_window", "stored block %u does not fit a window of %u blocks",
+                       block, d->n_blocks);
     if (!d->blocks[block]) d->blocks[block] = mem_zalloc(sizeof *d->blocks[block]);
     if (!d->blocks[block]) return err_set(e, ERR_NOMEM, "events.dedup_window", "no memory");
     memcpy(d->blocks[block]->hashes, bytes.p, bytes.n);

@@ -17,12 +17,13 @@ struct dedup;
 int dedup_new(uint64_t window, struct dedup **out, struct err *e) ERR_MUST_CHECK;
 void dedup_free(struct dedup *d);
 bool dedup_seen(const struct dedup *d, struct hash128 id);
-int dedup_prepare(struct dedup *d) ERR_MUST_CHECK; /* memory for the next dedup_add: 0 or ERR_NOMEM */
-void dedup_add(struct dedup *d, struct hash128 id);  /* after dedup_prepare */
-uint64_t dedup_count(const struct dedup *d);                      /* ids ever added */
+int dedup_prepare(struct dedup *d) ERR_MUST_CHECK;  /* memory for the next dedup_add: 0 or ERR_NOMEM */
+void dedup_add(struct dedup *d, struct hash128 id); /* after dedup_prepare */
+uint64_t dedup_count(const struct dedup *d);        /* ids ever added */
 
-/* Checkpoint. begin (learner): what changed since the last one is handed over. next (store thread): 1 and the next block
- * as it stood at begin, 0 at the end. end (learner): when not durable, the same blocks are handed over again next time. */
+/* Checkpoint. begin (learner): what changed since the last one is handed over. next (store thread): 1 and the next
+ * block as it stood at begin, 0 at the end. end (learner): when not durable, the same blocks are handed over again next
+ * time. */
 int dedup_checkpoint_begin(struct dedup *d) ERR_MUST_CHECK; /* 0 or ERR_NOMEM */
 int dedup_checkpoint_next(struct dedup *d, uint32_t *block, struct slice *bytes);
 void dedup_checkpoint_end(struct dedup *d, bool durable);

@@ -28,8 +28,8 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
     for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
 }
 
-void history_vector(const struct history *h, const struct items *t, const struct kernel *kernel, const float *p, bool shared,
-                    float *x) {
+void history_vector(const struct history *h, const struct items *t, const struct kernel *kernel, const float *p,
+                    bool shared, float *x) {
     if (p)
         memcpy(x, p, sizeof(float) * t->dim);
     else

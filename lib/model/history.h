@@ -27,6 +27,7 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly
  * (shared = false); other threads pass shared = true and read whole rows. */
-void history_vector(const struct history *h, const struct items *t, const struct kernel *k, const float *p, bool shared, float *x);
+void history_vector(const struct history *h, const struct items *t, const struct kernel *k, const float *p, bool shared,
+                    float *x);
 
 #endif

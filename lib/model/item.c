@@ -35,13 +35,14 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->dirty = mem_map(blocks);
     t->pending = mem_map(blocks);
     t->ids = item_ids_new(p->max_items, epoch);
-    if (t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->touched && t->is_touched && t->dirty &&
-        t->pending && t->ids) {
+    if (t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->touched && t->is_touched &&
+        t->dirty && t->pending && t->ids) {
         *out = t;
         return 0;
     }
     items_free(t);
-    return err_set(e, ERR_NOMEM, "model.max_items", "no address space for %u items of %zu bytes", p->max_items, t->stride);
+    return err_set(e, ERR_NOMEM, "model.max_items", "no address space for %u items of %zu bytes", p->max_items,
+                   t->stride);
 }
 
 void items_free(struct items *t) {
@@ -61,7 +62,9 @@ void items_free(struct items *t) {
 }
 
 uint32_t items_find(const struct items *t, struct slice id) { return item_ids_find(t->ids, id); }
-struct slice items_id(const struct items *t, uint32_t row) { return item_ids_of(t->ids, row); }
+struct slice items_id(const struct items *t, uint32_t row) {
+    return item_ids_of(t->ids, row);
+}
 
 /* What is stored beside an id: everything about an item that is no arithmetic. */
 static int note_id(struct items *t, uint32_t row) {
@@ -115,7 +118,8 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
     uint32_t n = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
     uint32_t r = t->n_free ? t->free_rows[0] : n;
     if (r >= t->max_items)
-        return err_set(e, ERR_FULL, "items", "item \"%.*s\" would be one more than model.max_items = %u", (int)id.n, id.p, t->max_items);
+        return err_set(e, ERR_FULL, "items", "item \"%.*s\" would be one more than model.max_items = %u", (int)id.n,
+                       id.p, t->max_items);
     uint32_t generation = r < n ? item_head(t, r)->generation + 1 : 0;
     if (item_ids_put(t->ids, r, id) < 0) return err_set(e, ERR_NOMEM, "items", "no memory for an item id");
     start_row(t, r, id, generation);

@@ -25,14 +25,15 @@
 #define ITEM_NEVER      INT64_MAX
 #define ITEM_NO_TREND   (-1e300) /* log2 of nothing */
 
-struct item_head { /* 64 bytes */
+struct item_head {        /* 64 bytes */
     _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
     uint32_t generation;  /* of the row number: raised when an erased row is given to another item */
     float bias;
     float q_sum, y_sum; /* AdaGrad sums of q and bias, and of y */
     float count;        /* events, decayed to count_ms */
     int64_t count_ms;
-    double trend[MODEL_TRENDS]; /* log2 of the event count decayed with half-life h, plus clock / h; ITEM_NO_TREND before the first */
+    double trend[MODEL_TRENDS]; /* log2 of the event count decayed with half-life h, plus clock / h; ITEM_NO_TREND
+                                   before the first */
     uint32_t live;              /* 1 + place in the live list; 0 when not live */
     uint32_t known;             /* 1 while an id owns the row */
 };
@@ -57,13 +58,14 @@ struct items {
     _Atomic uint8_t *pending; /* (n_blocks) enum item_pending */
     uint32_t n_dirty;
     _Atomic(struct item_frozen *) frozen; /* blocks the learner copied for the checkpoint under way */
-    uint32_t *touched;        /* rows changed since the last publish, each once; learner */
+    uint32_t *touched;                    /* rows changed since the last publish, each once; learner */
     uint8_t *is_touched;
     uint32_t n_touched;
     struct buf *ops; /* id rows to store with the next checkpoint; see model_ops */
 };
 
-int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out, struct err *e) ERR_MUST_CHECK;
+int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out,
+              struct err *e) ERR_MUST_CHECK;
 void items_free(struct items *t);
 
 static inline struct item_head *item_head(const struct items *t, uint32_t row) {
@@ -74,7 +76,8 @@ static inline float *item_q(const struct items *t, uint32_t row) {
 }
 static inline float *item_y(const struct items *t, uint32_t row) { return item_q(t, row) + t->dim; }
 
-/* Any thread, inside an epoch section (the learner needs none). ITEM_NONE when unknown. The id lives to the section's end. */
+/* Any thread, inside an epoch section (the learner needs none). ITEM_NONE when unknown. The id lives to the section's
+ * end. */
 uint32_t items_find(const struct items *t, struct slice id);
 struct slice items_id(const struct items *t, uint32_t row); /* empty when no id owns the row */
 
@@ -83,7 +86,8 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) ER
 /* Frees the row: id gone, generation raised, not live, row zeroed. */
 void items_remove(struct items *t, uint32_t row);
 void items_set_live(struct items *t, uint32_t row, bool live);
-void items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms); /* as in struct event: -1 = as before; INT64_MIN = as before, -1 = never */
+void items_describe(struct items *t, uint32_t row, int available,
+                    int64_t expires_ms); /* as in struct event: -1 = as before; INT64_MIN = as before, -1 = never */
 
 /* Learner: must stand before a row changes (keeps the checkpoint's copy, marks the row) and between the two calls below
  * every store goes through item_store. */
@@ -117,9 +121,9 @@ static inline void item_store_head(struct item_head *dst, const struct item_head
 void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y);
 
 /* Checkpoint. begin (learner): every dirty block is pending, none dirty. take (store thread): copies block b if it is
- * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen, in any
- * order; once every block was asked for, all of them are there. abandon (learner, store thread idle): what is pending or
- * frozen still is dirty again; what was taken, the caller marks. */
+ * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen, in
+ * any order; once every block was asked for, all of them are there. abandon (learner, store thread idle): what is
+ * pending or frozen still is dirty again; what was taken, the caller marks. */
 uint32_t items_checkpoint_begin(struct items *t); /* number of pending blocks */
 uint32_t items_blocks(const struct items *t);     /* blocks in use at the last checkpoint_begin */
 size_t items_block_bytes(const struct items *t);
@@ -128,8 +132,8 @@ int items_take_frozen(struct items *t, uint32_t *block, void *out);
 void items_checkpoint_abandon(struct items *t);
 void items_mark_dirty(struct items *t, uint32_t block); /* learner */
 
-/* Loading, before any other thread runs: blocks, then ids (which also restores generation, availability and expiry), then finish, which
- * rebuilds what is derived and checks that it fits together. */
+/* Loading, before any other thread runs: blocks, then ids (which also restores generation, availability and expiry),
+ * then finish, which rebuilds what is derived and checks that it fits together. */
 int items_load_block(struct items *t, uint32_t block, struct slice bytes, struct err *e) ERR_MUST_CHECK;
 int items_load_id(struct items *t, uint32_t row, struct slice value, struct err *e) ERR_MUST_CHECK;
 int items_load_end(struct items *t, struct err *e) ERR_MUST_CHECK;

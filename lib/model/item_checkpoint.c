@@ -23,7 +23,8 @@ uint32_t items_blocks(const struct items *t) {
 
 static void copy_block(const struct items *t, uint32_t block, unsigned char *out) {
     memcpy(out, t->rows + block * items_block_bytes(t), items_block_bytes(t));
-    for (uint32_t r = 0; r < ITEM_BLOCK_ROWS; r++) memset(out + r * t->stride, 0, sizeof(uint32_t)); /* sequence words */
+    for (uint32_t r = 0; r < ITEM_BLOCK_ROWS; r++)
+        memset(out + r * t->stride, 0, sizeof(uint32_t)); /* sequence words */
 }
 
 static void wait_settled(struct items *t, uint32_t block) {
@@ -40,7 +41,8 @@ static void keep_block(struct items *t, uint32_t block) {
         f->block = block;
         copy_block(t, block, f->bytes);
         f->next = atomic_load_explicit(&t->frozen, memory_order_relaxed);
-        while (!atomic_compare_exchange_weak_explicit(&t->frozen, &f->next, f, memory_order_release, memory_order_relaxed)) {
+        while (!atomic_compare_exchange_weak_explicit(&t->frozen, &f->next, f, memory_order_release,
+                                                      memory_order_relaxed)) {
         }
         atomic_store_explicit(&t->pending[block], ITEM_SETTLED, memory_order_release);
         return;
@@ -95,7 +97,8 @@ int items_take_frozen(struct items *t, uint32_t *block, void *out) {
     struct item_frozen *f = atomic_load_explicit(&t->frozen, memory_order_acquire);
     do {
         if (!f) return 0;
-    } while (!atomic_compare_exchange_weak_explicit(&t->frozen, &f, f->next, memory_order_acquire, memory_order_acquire));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&t->frozen, &f, f->next, memory_order_acquire, memory_order_acquire));
     *block = f->block;
     memcpy(out, f->bytes, items_block_bytes(t));
     mem_free(f);
@@ -120,17 +123,21 @@ void items_checkpoint_abandon(struct items *t) {
 int items_load_block(struct items *t, uint32_t block, struct slice bytes, struct err *e) {
     uint64_t end = ((uint64_t)block + 1) * ITEM_BLOCK_ROWS;
     if (bytes.n != items_block_bytes(t))
-        return err_set(e, ERR_MISMATCH, "items", "block %u has %zu bytes, %zu expected", block, bytes.n, items_block_bytes(t));
+        return err_set(e, ERR_MISMATCH, "items", "block %u has %zu bytes, %zu expected", block, bytes.n,
+                       items_block_bytes(t));
     if (end - ITEM_BLOCK_ROWS >= t->max_items)
-        return err_set(e, ERR_FULL, "model.max_items", "the state holds more items than model.max_items = %u", t->max_items);
+        return err_set(e, ERR_FULL, "model.max_items", "the state holds more items than model.max_items = %u",
+                       t->max_items);
     memcpy(t->rows + block * items_block_bytes(t), bytes.p, bytes.n);
     return 0;
 }
 
 int items_load_id(struct items *t, uint32_t row, struct slice value, struct err *e) {
     if (row >= t->max_items)
-        return err_set(e, ERR_FULL, "model.max_items", "the state holds more items than model.max_items = %u", t->max_items);
-    if (value.n < 14) return err_set(e, ERR_CORRUPT, "item_id", "row %u: %zu bytes, at least 14 expected", row, value.n);
+        return err_set(e, ERR_FULL, "model.max_items", "the state holds more items than model.max_items = %u",
+                       t->max_items);
+    if (value.n < 14)
+        return err_set(e, ERR_CORRUPT, "item_id", "row %u: %zu bytes, at least 14 expected", row, value.n);
     uint32_t generation, n = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
     int64_t expires;
     memcpy(&generation, value.p, 4);
@@ -156,7 +163,8 @@ int items_load_end(struct items *t, struct err *e) {
         if (!head->known) t->free_rows[t->n_free++] = r; /* ascending: a heap */
         if (!head->live) continue;
         if (!head->known || head->live > n || t->live[head->live - 1])
-            return err_set(e, ERR_CORRUPT, "items", "row %u: its place %u in the live list is taken or no place", r, head->live);
+            return err_set(e, ERR_CORRUPT, "items", "row %u: its place %u in the live list is taken or no place", r,
+                           head->live);
         t->live[head->live - 1] = r + 1; /* 0 = free while loading */
         t->n_live++;
     }

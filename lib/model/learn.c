@@ -1,4 +1,5 @@
-/* The learning step. Scores of all negatives come first, from the state before the step; rows are then replaced one by one. */
+/* The learning step. Scores of all negatives come first, from the state before the step; rows are then replaced one by
+ * one. */
 #include "lib/model/learn.h"
 
 #include <string.h>
@@ -45,7 +46,8 @@ void learn_set_used(struct learn *l, const struct model *m, const struct user_en
     memset(l->filter, 0, sizeof l->filter);
     l->n_used = 0;
     for (uint32_t k = 0; k < n; k++)
-        if ((uint16_t)item_head(m->items, entries[k].row)->generation == entries[k].generation) learn_add_used(l, entries[k].row);
+        if ((uint16_t)item_head(m->items, entries[k].row)->generation == entries[k].generation)
+            learn_add_used(l, entries[k].row);
 }
 
 static bool is_used(const struct learn *l, uint32_t row) {
@@ -56,8 +58,8 @@ static bool is_used(const struct learn *l, uint32_t row) {
     return false;
 }
 
-/* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user has.
- * A draw that finds none in TRIES tries is left out. */
+/* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user
+ * has. A draw that finds none in TRIES tries is left out. */
 static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t item, uint64_t key) {
     const struct items *t = m->items;
     const struct recent *recent = m->recent;
@@ -66,14 +68,16 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
             uint64_t bits = draw_bits(key, (uint64_t)q * TRIES + k);
-            uint32_t j = draw_unit(bits) < share ? recent->ring[draw_below(bits, n_recent)] : t->live[draw_below(bits, t->n_live)];
+            uint32_t j = draw_unit(bits) < share ? recent->ring[draw_below(bits, n_recent)]
+                                                 : t->live[draw_below(bits, t->n_live)];
             if (j == item || !item_head(t, j)->live || is_used(l, j)) continue;
             __builtin_prefetch(item_head(t, j));
             __builtin_prefetch(item_q(t, j));
             __builtin_prefetch(item_q(t, j) + 16);
             __builtin_prefetch(item_q(t, j) + 32);
             l->negatives[n] = j;
-            l->often[n++] = n_recent ? 1 - share + share * (float)t->n_live * (float)recent->often[j] / (float)n_recent : 1;
+            l->often[n++] =
+                n_recent ? 1 - share + share * (float)t->n_live * (float)recent->often[j] / (float)n_recent : 1;
             break;
         }
     return n;
@@ -110,7 +114,8 @@ static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
     next.q_sum += g * g;
     float step = m->params.step / fm_sqrtf(m->params.under_root + next.q_sum) * g;
     next.bias += step;
-    if (!m->kernel->pair_step(l->next, q, l->x, l->gx, step, g, t->dim) || !is_finite(next.bias) || !is_finite(next.q_sum)) {
+    if (!m->kernel->pair_step(l->next, q, l->x, l->gx, step, g, t->dim) || !is_finite(next.bias) ||
+        !is_finite(next.q_sum)) {
         refuse(m);
         return;
     }
@@ -165,7 +170,8 @@ static float bounded_gradient(struct learn *l, struct model *m) {
     return square / (float)dim;
 }
 
-void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h, uint32_t item, float w, uint64_t key) {
+void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h, uint32_t item,
+                float w, uint64_t key) {
     struct items *t = m->items;
     uint32_t dim = t->dim, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
     if (n == 0) return;

@@ -30,8 +30,8 @@ static int check_params(const struct model_params *p, struct err *e) {
     return 0;
 }
 
-int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes, const struct user_backing *backing,
-              unsigned n_readers, struct model **out, struct err *e) {
+int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes,
+              const struct user_backing *backing, unsigned n_readers, struct model **out, struct err *e) {
     int rc = check_params(p, e);
     if (rc < 0) return rc;
     struct model *m = mem_zalloc(sizeof *m);
@@ -91,8 +91,8 @@ static int check_room(struct model *m, const struct model_event *ev, struct err 
     for (size_t n = 0; n < ev->n_items; n++) fresh += items_find(m->items, ev->items[n]) == ITEM_NONE;
     if (m->items->n_known + fresh <= m->items->max_items) return 0;
     add_stat(&m->stats.items_full, 1);
-    return err_set(e, ERR_FULL, "items", "%u new items beside %u known would pass model.max_items = %u", fresh, m->items->n_known,
-                   m->items->max_items);
+    return err_set(e, ERR_FULL, "items", "%u new items beside %u known would pass model.max_items = %u", fresh,
+                   m->items->n_known, m->items->max_items);
 }
 
 /* Rows of all items of an event, new ones made. What was made when memory ran out stays: the event comes again. */
@@ -146,7 +146,8 @@ static uint32_t find_entry(const struct user_entry *entries, uint32_t n, uint32_
     return n;
 }
 
-static void remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row, const struct model_event *ev) {
+static void remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row,
+                          const struct model_event *ev) {
     struct user_entry *entries = user_entries(user, m->params.dim);
     struct user_entry entry = {.row = row, .generation = (uint16_t)item_head(m->items, row)->generation};
     if (at < user->n) {
@@ -165,8 +166,8 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
     entries[user->n++] = entry;
 }
 
-static void learn_item(struct model *m, struct user_row *user, const struct history *h, uint32_t row, const struct model_event *ev,
-                       uint32_t index, float late_weight) {
+static void learn_item(struct model *m, struct user_row *user, const struct history *h, uint32_t row,
+                       const struct model_event *ev, uint32_t index, float late_weight) {
     const struct model_params *p = &m->params;
     struct user_entry *entries = user_entries(user, p->dim);
     uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
@@ -210,7 +211,8 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     return rc;
 }
 
-int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text, struct err *e) {
+int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
+                        struct err *e) {
     uint32_t row = items_find(m->items, id);
     bool fresh = row == ITEM_NONE;
     int rc = fresh ? items_add(m->items, id, &row, e) : 0;
@@ -225,7 +227,8 @@ int model_describe_item(struct model *m, struct slice id, int available, int64_t
 }
 
 int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) {
-    if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0) return err_set(e, ERR_NOMEM, "users", "no memory for a description");
+    if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0)
+        return err_set(e, ERR_NOMEM, "users", "no memory for a description");
     return 0;
 }
 

@@ -23,7 +23,7 @@
 struct recent;
 struct dedup;
 
-struct model_stats { /* relaxed atomics, any thread */
+struct model_stats {            /* relaxed atomics, any thread */
     _Atomic uint64_t pairs;     /* (user, item) pairs that trained */
     _Atomic uint64_t steps;     /* pairwise steps: pairs times negatives found */
     _Atomic uint64_t repeats;   /* items of events that refreshed the history alone */
@@ -51,12 +51,12 @@ struct model {
 };
 
 /* params are copied and checked (ERR_RANGE names the field). n_readers: serving threads and the store thread. */
-int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes, const struct user_backing *backing,
-              unsigned n_readers, struct model **out, struct err *e) ERR_MUST_CHECK;
+int model_new(const struct model_params *p, const struct kernel *k, uint64_t user_cache_bytes,
+              const struct user_backing *backing, unsigned n_readers, struct model **out, struct err *e) ERR_MUST_CHECK;
 void model_free(struct model *m);
 
-/* The time an event counts at, given the guards of the model clock. ts_ms: its own time; arrival_ms: when it arrived by a
- * trusted clock, or INT64_MIN. Changes nothing. */
+/* The time an event counts at, given the guards of the model clock. ts_ms: its own time; arrival_ms: when it arrived by
+ * a trusted clock, or INT64_MIN. Changes nothing. */
 int64_t model_event_time(const struct model *m, int64_t ts_ms, int64_t arrival_ms);
 /* An event was accepted at t (from model_event_time): the clock is never behind it. Called by model_learn itself. */
 void model_move_clock(struct model *m, int64_t t);
@@ -76,11 +76,12 @@ struct model_event {
     int64_t ts_ms; /* from model_event_time */
 };
 /* Learns one behaviour event: items in order, each judged from the state before the first. ERR_FULL in field "items"
- * (max_items): refused, nothing changed. ERR_FULL in field "users" (see users_touch), ERR_CORRUPT and ERR_NOMEM: not learned,
- * to be given again; the end is the same as without the error. */
+ * (max_items): refused, nothing changed. ERR_FULL in field "users" (see users_touch), ERR_CORRUPT and ERR_NOMEM: not
+ * learned, to be given again; the end is the same as without the error. */
 int model_learn(struct model *m, const struct model_event *ev, struct err *e) ERR_MUST_CHECK;
 
-int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text, struct err *e) ERR_MUST_CHECK;
+int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
+                        struct err *e) ERR_MUST_CHECK;
 int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) ERR_MUST_CHECK;
 int model_erase_user(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;

@@ -4,12 +4,12 @@
 
 #include <stdint.h>
 
-#define MODEL_MAX_TYPES    16
-#define MODEL_MAX_DIM      256
+#define MODEL_MAX_TYPES     16
+#define MODEL_MAX_DIM       256
 #define MODEL_MAX_NEGATIVES 512
-#define MODEL_MAX_HISTORY  255
-#define MODEL_TRENDS       3
-#define MODEL_MAX_ID       256 /* bytes of a user or item id */
+#define MODEL_MAX_HISTORY   255
+#define MODEL_TRENDS        3
+#define MODEL_MAX_ID        256 /* bytes of a user or item id */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
 #define MODEL_ARITHMETIC 1
@@ -33,9 +33,9 @@ struct model_params {
     uint32_t history;             /* items in the user vector, 0 to MODEL_MAX_HISTORY */
     float history_decay;
     int64_t late_half_life_ms, count_half_life_ms, trend_half_life_ms[MODEL_TRENDS];
-    int64_t max_ahead_ms;      /* guard of the model clock with a trusted arrival time */
-    int64_t max_clock_step_ms; /* guard without one; -1 = none */
-    uint64_t dedup_window;     /* accepted ids remembered */
+    int64_t max_ahead_ms;        /* guard of the model clock with a trusted arrival time */
+    int64_t max_clock_step_ms;   /* guard without one; -1 = none */
+    uint64_t dedup_window;       /* accepted ids remembered */
     float tau, mu[MODEL_TRENDS]; /* served score = tau * (x . q + b) + sum mu_h * trend_h */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;

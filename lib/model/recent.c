@@ -74,7 +74,8 @@ void recent_mark_dirty(struct recent *r) { memset(r->dirty, 1, recent_blocks(r))
 int recent_load(struct recent *r, uint32_t block, struct slice bytes, struct err *e) {
     if (block >= recent_blocks(r) || bytes.n > RECENT_BLOCK * sizeof *r->ring ||
         (size_t)block * RECENT_BLOCK * sizeof *r->ring + bytes.n > (size_t)r->cap * sizeof *r->ring)
-        return err_set(e, ERR_MISMATCH, "model.recent_events", "stored block %u does not fit %u recent events", block, r->cap);
+        return err_set(e, ERR_MISMATCH, "model.recent_events", "stored block %u does not fit %u recent events", block,
+                       r->cap);
     memcpy(r->ring + (size_t)block * RECENT_BLOCK, bytes.p, bytes.n);
     return 0;
 }

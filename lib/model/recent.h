@@ -25,7 +25,8 @@ void recent_add(struct recent *r, uint32_t row);
 void recent_remove(struct recent *r, uint32_t row);
 static inline uint32_t recent_size(const struct recent *r) { return r->n < r->cap ? (uint32_t)r->n : r->cap; }
 
-/* The bytes of changed block number block (little-endian u32), borrowed until the next change, and marked as taken; empty when unchanged. */
+/* The bytes of changed block number block (little-endian u32), borrowed until the next change, and marked as taken;
+ * empty when unchanged. */
 uint32_t recent_blocks(const struct recent *r);
 struct slice recent_take(struct recent *r, uint32_t block);
 int recent_load(struct recent *r, uint32_t block, struct slice bytes, struct err *e) ERR_MUST_CHECK;

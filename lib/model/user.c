@@ -18,8 +18,8 @@ static size_t row_size(const struct users *u, const struct user_row *r) {
     return user_row_bytes(u->params->dim, r->cap, r->id_bytes);
 }
 
-int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing, struct epoch *epoch,
-              struct users **out, struct err *e) {
+int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing,
+              struct epoch *epoch, struct users **out, struct err *e) {
     struct users *u = mem_zalloc(sizeof *u);
     if (!u) return err_set(e, ERR_NOMEM, "users", "no memory for the user cache");
     u->params = p;
@@ -36,7 +36,8 @@ int users_new(const struct model_params *p, uint64_t cache_bytes, const struct u
         return 0;
     }
     users_free(u);
-    return err_set(e, ERR_NOMEM, "learner.user_cache", "no memory for a cache of %llu bytes", (unsigned long long)cache_bytes);
+    return err_set(e, ERR_NOMEM, "learner.user_cache", "no memory for a cache of %llu bytes",
+                   (unsigned long long)cache_bytes);
 }
 
 void users_free(struct users *u) {
@@ -127,7 +128,8 @@ static bool make_room(struct users *u, size_t bytes) {
         struct user_slot *newer = s->newer;
         if (is_durable(u, s)) {
             evict(u, s);
-        } else if (!s->work && s != u->newest) { /* it would only be looked at again: out of the way until it is durable */
+        } else if (!s->work &&
+                   s != u->newest) { /* it would only be looked at again: out of the way until it is durable */
             unlist(u, s);
             list_newest(u, s);
         }

@@ -1,8 +1,8 @@
 /* User rows: a cache bounded in bytes in front of a backing store, with immutable published rows.
  *
  * The learner touches a user (a private copy is made), changes the copy, and users_publish makes all copies visible at
- * once; readers see the row before or after, never between, and never wait. Rows that a checkpoint still needs stay until
- * it has them. Nothing here depends on the size of the cache but speed. */
+ * once; readers see the row before or after, never between, and never wait. Rows that a checkpoint still needs stay
+ * until it has them. Nothing here depends on the size of the cache but speed. */
 #ifndef RANKD_MODEL_USER_H
 #define RANKD_MODEL_USER_H
 
@@ -50,13 +50,13 @@ struct user_backing { /* where rows outside the cache are; called by the learner
 };
 
 struct users;
-int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing, struct epoch *epoch,
-              struct users **out, struct err *e) ERR_MUST_CHECK;
+int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing,
+              struct epoch *epoch, struct users **out, struct err *e) ERR_MUST_CHECK;
 void users_free(struct users *u);
 
-/* Learner. The user's private row, made from the published one, the backing or start values. It may be changed until the
- * next users_publish; users_reserve makes room and may move it. ERR_CORRUPT from the backing; ERR_FULL when the cache
- * holds nothing but rows that no checkpoint has written yet: wait for one. */
+/* Learner. The user's private row, made from the published one, the backing or start values. It may be changed until
+ * the next users_publish; users_reserve makes room and may move it. ERR_CORRUPT from the backing; ERR_FULL when the
+ * cache holds nothing but rows that no checkpoint has written yet: wait for one. */
 int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
 int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) ERR_MUST_CHECK;
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
@@ -72,8 +72,8 @@ int users_load(const struct users *u, struct slice id, struct user_row **out, st
 void user_encode(const struct user_row *r, uint32_t dim, struct buf *out);
 
 /* Checkpoint. begin (learner, right after users_publish): hands over the list of rows to write. next (store thread, an
- * epoch reader of its own, inside a section): the row as it stood at begin, NULL at the end. end (learner): durable tells
- * whether they are; if not they go with the next one. */
+ * epoch reader of its own, inside a section): the row as it stood at begin, NULL at the end. end (learner): durable
+ * tells whether they are; if not they go with the next one. */
 struct user_list;
 struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n);
 const struct user_row *users_list_next(struct users *u, struct user_list *l);

@@ -5,7 +5,9 @@
 
 #define RELEASE_AT_ONCE 4096
 
-struct user_list *users_list_new(void) { return mem_zalloc(sizeof(struct user_list)); }
+struct user_list *users_list_new(void) {
+    return mem_zalloc(sizeof(struct user_list));
+}
 
 void users_list_free(struct user_list *l) {
     if (!l) return;

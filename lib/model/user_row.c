@@ -39,8 +39,8 @@ static int decode(const struct users *u, struct slice id, struct slice bytes, st
     float p_sum = bits_float(cursor_u32(&c));
     uint32_t n = cursor_u32(&c);
     if (c.failed || c.n != sizeof(float) * dim + (size_t)n * 16)
-        return err_set(e, ERR_CORRUPT, "user", "row of user \"%.*s\" has %zu bytes for %u entries of dim %u", (int)id.n, id.p,
-                       bytes.n, n, dim);
+        return err_set(e, ERR_CORRUPT, "user", "row of user \"%.*s\" has %zu bytes for %u entries of dim %u", (int)id.n,
+                       id.p, bytes.n, n, dim);
     struct user_row *r = mem_alloc(user_row_bytes(dim, n, id.n));
     if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", n);
     memset(r, 0, sizeof *r);

@@ -1,0 +1,508 @@
+/* The daemon: a list of parts that are started in order and stopped in reverse. */
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/cmd.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/probe.h"
+#include "daemon/sources.h"
+#include "daemon/verify.h"
+#include "daemon/worker.h"
+#include "lib/base/check.h"
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/store/seglog.h"
+
+#define STOP_LIMIT_MS   4500 /* from SIGTERM to the end; past it without the last checkpoint */
+#define INTAKE_STOP_MS  1000
+#define WORKERS_STOP_MS 500
+#define LEARNER_STOP_MS 2500
+#define TICK_MS         250
+#define STALL_WARN_S    30
+
+struct run {
+    struct daemon d;
+    struct cmd_common args;
+    int lock;
+    char log_dir[4096];
+    struct seglog *log;
+    struct source_env env;
+    struct sources *sources;
+    struct event_base *base;
+    struct event *signals[3], *tick;
+    struct api *api;
+    struct api_admin *admin;
+    struct api_metrics *metrics;
+    struct workers *workers;
+    struct http_tokens *tokens, *admin_tokens;
+    struct probe *probe;
+    uint64_t watchdog_us;
+    bool unclean; /* the last run did not end by itself */
+    uint64_t sources_started_ns;
+    struct position *loaded[DAEMON_MAX_SOURCES]; /* by source: (n_loaded) positions as loaded at start */
+    uint32_t n_loaded[DAEMON_MAX_SOURCES];
+    uint64_t log_begun; /* learner: where the own log stood when the last checkpoint began */
+    _Atomic(struct intake *) log_intake;
+    struct log_limit stall_limit;
+};
+
+static int start_directory(struct run *r, struct err *e) {
+    const char *dir = r->d.config.data_dir;
+    char marker[4096];
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be made: %s", dir, strerror(errno));
+    int rc = store_lock_dir(dir, &r->lock, e);
+    if (rc < 0) return rc;
+    snprintf(marker, sizeof marker, "%.4000s/running", dir);
+    r->unclean = access(marker, F_OK) == 0;
+    FILE *f = fopen(marker, "we");
+    if (!f) return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be written: %s", marker, strerror(errno));
+    fclose(f);
+    if (r->d.config.verify_at_start && verify_in_child(&r->d.config, stderr) < 0)
+        return err_set(e, ERR_CORRUPT, "rankd.verify_at_start", "%s is damaged: see what rankd verify says", dir);
+    return 0;
+}
+
+static void stop_directory(struct run *r) {
+    char marker[4096];
+    snprintf(marker, sizeof marker, "%.4000s/running", r->d.config.data_dir);
+    if (r->lock < 0) return;
+    unlink(marker);
+    close(r->lock);
+}
+
+static int start_store(struct run *r, struct err *e) {
+    const struct config *c = &r->d.config;
+    struct store_options o = {.dir = c->data_dir,
+                              .map_size = c->map_size,
+                              .preallocate = c->preallocate_bytes,
+                              .max_readers = (unsigned)c->http_workers + 16,
+                              .create = true};
+    return store_open(&o, &r->d.store, e);
+}
+
+static void stop_store(struct run *r) {
+    if (r->d.store) store_close(r->d.store);
+}
+
+static int start_engine(struct run *r, struct err *e) {
+    const struct config *c = &r->d.config;
+    uint64_t start = clock_steady_ns();
+    int rc = engine_new(c, r->d.store, DAEMON_READER_WORKERS + (unsigned)c->http_workers, &r->d.engine, e);
+    if (rc == 0) rc = engine_load(r->d.engine, r->d.store, e);
+    if (rc < 0) return rc;
+    r->d.load_ns = clock_steady_ns() - start;
+    struct engine *g = r->d.engine;
+    log_line(LOG_INFO, "model_loaded", " sequence=%llu items=%u live=%u kernel=%s new_epoch=%s ms=%.1f",
+             (unsigned long long)g->sequence, g->model->items->n_known, g->model->items->n_live, g->model->kernel->name,
+             g->epoch_dirty ? "yes" : "no", (double)r->d.load_ns / 1e6);
+    return 0;
+}
+
+static void stop_engine(struct run *r) { engine_free(r->d.engine); }
+
+/* Sources ask for what was loaded: the engine's own positions move on with the learner. */
+static void read_position(void *arg, const char *name, uint32_t partition, struct position *out) {
+    const struct run *r = arg;
+    memset(out, 0, sizeof *out);
+    for (size_t k = 0; k < r->d.n_sources; k++)
+        if (strcmp(r->d.sources[k].name, name) == 0 && partition < r->n_loaded[k]) *out = r->loaded[k][partition];
+}
+
+static int copy_positions(struct run *r, size_t k, struct err *e) {
+    const struct engine_source *from = &r->d.engine->sources[r->d.sources[k].index];
+    if (from->n == 0) return 0;
+    r->loaded[k] = mem_alloc(from->n * sizeof *r->loaded[k]);
+    if (!r->loaded[k]) return err_set(e, ERR_NOMEM, "sources", "no memory");
+    memcpy(r->loaded[k], from->positions, from->n * sizeof *r->loaded[k]);
+    r->n_loaded[k] = from->n;
+    return 0;
+}
+
+static int start_sources(struct run *r, struct err *e) {
+    struct daemon *d = &r->d;
+    const struct config *c = &d->config;
+    d->inbox = inbox_new(c->queue_bytes);
+    if (!d->inbox) return err_set(e, ERR_NOMEM, "learner.queue_bytes", "no memory for the queue");
+    int rc = sources_configure(c, &d->engine->rules, d->sources, &d->n_sources, e);
+    for (size_t k = 0; k < d->n_sources && rc == 0; k++) {
+        rc = engine_source(d->engine, d->sources[k].name, &d->sources[k].index, e);
+        if (rc == 0) d->engine->sources[d->sources[k].index].attached = &d->sources[k];
+        if (rc == 0) rc = copy_positions(r, k, e);
+    }
+    if (rc < 0) return rc;
+    snprintf(r->log_dir, sizeof r->log_dir, "%.4000s/log", c->data_dir);
+    r->env = (struct source_env){.config = c,
+                                 .rules = &d->engine->rules,
+                                 .inbox = d->inbox,
+                                 .position = read_position,
+                                 .arg = r,
+                                 .stopping = &d->stopping};
+    return sources_new(&r->env, r->log_dir, d->sources, d->n_sources, &r->sources, e);
+}
+
+static void stop_sources(struct run *r) {
+    if (r->d.inbox) inbox_close(r->d.inbox);
+    sources_join(r->sources);
+}
+
+/* The own log is kept from the last durable checkpoint on. Both on the learner thread. */
+static void checkpoint_begun(void *arg) {
+    struct run *r = arg;
+    struct position at;
+    engine_position(r->d.engine, "log", 0, &at);
+    r->log_begun = at.known ? at.next : 0;
+}
+
+static void checkpoint_durable(void *arg) {
+    struct run *r = arg;
+    struct intake *intake = atomic_load_explicit(&r->log_intake, memory_order_acquire);
+    if (intake) intake_checkpointed(intake, r->log_begun);
+}
+
+static int start_intake(struct run *r, struct err *e) {
+    const struct config *c = &r->d.config;
+    uint64_t cut = 0;
+    if (config_own_log(c)) {
+        struct seglog_options o = {.dir = r->log_dir, .segment_bytes = c->log_segment_bytes};
+        int rc = seglog_open(&o, &r->log, &cut, e);
+        if (rc < 0) return rc;
+        if (cut)
+            log_line(LOG_WARN, "log_tail_cut", " bytes=%llu reason=\"never acknowledged\"", (unsigned long long)cut);
+        source_log_durable(sources_log(r->sources), seglog_durable(r->log));
+    } else if (!c->kafka_brokers[0]) {
+        return 0;
+    }
+    int rc = intake_start(c, r->log, r->log ? sources_log(r->sources) : NULL, &r->d.intake, e);
+    if (rc == 0 && r->log) atomic_store_explicit(&r->log_intake, r->d.intake, memory_order_release);
+    return rc;
+}
+
+static void stop_intake(struct run *r) {
+    if (r->d.intake) intake_stop(r->d.intake, INTAKE_STOP_MS);
+}
+
+static int start_learner(struct run *r, struct err *e) {
+    struct learner_options o = {.config = &r->d.config,
+                                .engine = r->d.engine,
+                                .inbox = r->d.inbox,
+                                .store = r->d.store,
+                                .reader = DAEMON_READER_STORE,
+                                .begun = checkpoint_begun,
+                                .durable = checkpoint_durable,
+                                .arg = r};
+    return learner_start(&o, &r->d.learner, e);
+}
+
+static void stop_learner(struct run *r) {
+    struct err e = {0};
+    if (r->d.learner && learner_stop(r->d.learner, LEARNER_STOP_MS, &e) < 0)
+        log_err(LOG_ERROR, "last_checkpoint_failed", &e);
+    r->d.learner = NULL;
+}
+
+static int load_tokens(const char *path, struct http_tokens **out, struct err *e) {
+    *out = NULL;
+    return path[0] ? http_tokens_load(path, out, e) : 0;
+}
+
+static int start_listeners(struct run *r, struct err *e) {
+    struct daemon *d = &r->d;
+    const struct config *c = &d->config;
+    int fd_unix = -1, fd_tcp = -1, fd_metrics = -1;
+    bool loopback;
+    atomic_store(&d->max_k, c->http_max_k);
+    atomic_store(&d->max_items, c->http_max_items);
+    atomic_store(&d->ready_max_lag_ms, c->ready_max_lag_ms);
+    if (c->admin_socket[0])
+        snprintf(d->admin_socket, sizeof d->admin_socket, "%s", c->admin_socket);
+    else
+        snprintf(d->admin_socket, sizeof d->admin_socket, "%.90s/admin.sock", c->data_dir);
+    int rc = load_tokens(c->http_tokens_file, &r->tokens, e);
+    if (rc == 0) rc = load_tokens(c->admin_token_file, &r->admin_tokens, e);
+    if (rc == 0) rc = api_new(d, &r->api, e);
+    if (rc == 0) rc = http_listen_unix(d->admin_socket, &fd_unix, e);
+    if (rc == 0 && c->admin_listen[0])
+        rc = http_listen_tcp(c->admin_listen, false, &fd_tcp, d->admin_bound, &loopback, e);
+    if (rc == 0) rc = api_admin_start(r->api, r->base, fd_unix, fd_tcp, r->admin_tokens, &r->admin, e);
+    if (rc == 0 && c->metrics_listen[0])
+        rc = http_listen_tcp(c->metrics_listen, false, &fd_metrics, d->metrics_bound, &loopback, e);
+    if (rc == 0 && fd_metrics >= 0) rc = api_metrics_start(r->api, r->base, fd_metrics, &r->metrics, e);
+    if (rc == 0) rc = workers_start(r->api, r->tokens, &r->workers, e);
+    return rc;
+}
+
+static void stop_listeners(struct run *r) {
+    if (r->workers) workers_stop(r->workers, WORKERS_STOP_MS);
+    if (r->admin) api_admin_stop(r->admin);
+}
+
+static void free_listeners(struct run *r) {
+    workers_free(r->workers);
+    api_admin_free(r->admin);
+    api_metrics_free(r->metrics);
+    api_free(r->api);
+    http_tokens_free(r->tokens);
+    http_tokens_free(r->admin_tokens);
+    if (r->d.admin_socket[0]) unlink(r->d.admin_socket);
+}
+
+static void free_parts(struct run *r) {
+    for (size_t k = 0; k < r->d.n_sources; k++) mem_free(r->loaded[k]);
+    if (r->d.intake) intake_free(r->d.intake);
+    if (r->log) seglog_close(r->log);
+    sources_free(r->sources);
+    sources_done(r->d.sources, r->d.n_sources);
+    if (r->d.inbox) inbox_free(r->d.inbox);
+}
+
+/* The end must not hang on a disk that does not answer. */
+static void *cut_short(void *arg) {
+    (void)arg;
+    clock_sleep_ms(STOP_LIMIT_MS);
+    log_line(
+        LOG_WARN, "stop_cut_short",
+        " after_ms=%d detail=\"without the last checkpoint: what it would have held is learned again from the log\"",
+        STOP_LIMIT_MS);
+    _exit(0);
+}
+
+static void on_stop(evutil_socket_t sig, short what, void *arg) {
+    struct run *r = arg;
+    pthread_t watch;
+    (void)what;
+    if (atomic_exchange(&r->d.stopping, true)) return;
+    log_line(LOG_INFO, "stopping", " signal=%d", (int)sig);
+    sd_notify(0, "STOPPING=1");
+    if (pthread_create(&watch, NULL, cut_short, NULL) == 0) pthread_detach(watch);
+    event_base_loopbreak(r->base);
+}
+
+static void reload_tokens(struct run *r) {
+    struct http_tokens *fresh, *fresh_admin;
+    struct err e;
+    if (load_tokens(r->d.config.http_tokens_file, &fresh, &e) < 0) {
+        log_err(LOG_ERROR, "reload_failed", &e);
+        return;
+    }
+    if (load_tokens(r->d.config.admin_token_file, &fresh_admin, &e) < 0) {
+        http_tokens_free(fresh);
+        log_err(LOG_ERROR, "reload_failed", &e);
+        return;
+    }
+    workers_set_tokens(r->workers, fresh);
+    api_admin_set_tokens(r->admin, fresh_admin);
+    http_tokens_free(r->tokens);
+    http_tokens_free(r->admin_tokens);
+    r->tokens = fresh;
+    r->admin_tokens = fresh_admin;
+}
+
+static void apply_reloaded(struct run *r) {
+    struct daemon *d = &r->d;
+    const struct config *c = &d->config;
+    struct http_limits limits = api_limits(c);
+    enum log_level level;
+    if (log_parse_level(c->log_level, &level)) log_set_level(level);
+    atomic_store(&d->max_k, c->http_max_k);
+    atomic_store(&d->max_items, c->http_max_items);
+    atomic_store(&d->ready_max_lag_ms, c->ready_max_lag_ms);
+    workers_set_limits(r->workers, &limits);
+    api_admin_set_limits(r->admin, &limits);
+    if (r->metrics) api_metrics_set_limits(r->metrics, &limits);
+    learner_set_budget(d->learner, c);
+    if (d->intake) intake_set_limits(d->intake, c->log_retain_bytes, c->log_max_bytes);
+    reload_tokens(r);
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *arg) {
+    struct run *r = arg;
+    struct config next;
+    struct buf refused;
+    struct err e;
+    (void)sig;
+    (void)what;
+    if (config_load(&next, r->args.config_path, r->args.overrides, r->args.n_overrides, &e) < 0) {
+        log_err(LOG_ERROR, "reload_failed", &e);
+        return;
+    }
+    buf_init(&refused, 64u << 10);
+    config_reload(&r->d.config, &next, &refused);
+    apply_reloaded(r);
+    for (char *line = refused.p, *end; line && *line; line = end + 1) {
+        end = strchr(line, '\n');
+        log_line(LOG_WARN, "reload_refused", " option=%.*s detail=\"takes effect at the next start\"",
+                 (int)(end ? end - line : (long)strlen(line)), line);
+        if (!end) break;
+    }
+    log_line(LOG_INFO, "reloaded", " refused=%s", refused.n ? "some" : "none");
+    buf_free(&refused);
+    config_free(&next);
+}
+
+/* How long the last unclean end took to learn again: until every source has been read to the end it had at the start.
+ */
+static void watch_replay(struct run *r) {
+    if (!r->unclean || r->d.replay_after_crash_ns) return;
+    for (size_t k = 0; k < r->d.n_sources; k++) {
+        struct source *s = &r->d.sources[k];
+        int state = atomic_load_explicit(&s->state, memory_order_relaxed);
+        if (state == SOURCE_STARTING) return;
+        uint32_t n = atomic_load_explicit(&s->n_partitions, memory_order_relaxed);
+        for (uint32_t p = 0; p < n && state == SOURCE_RUNNING; p++)
+            if (atomic_load_explicit(&s->sent[p], memory_order_relaxed) <
+                atomic_load_explicit(&s->end[p], memory_order_relaxed))
+                return;
+    }
+    if (inbox_bytes(r->d.inbox)) return;
+    r->d.replay_after_crash_ns = clock_steady_ns() - r->sources_started_ns;
+    log_line(LOG_INFO, "replay_after_crash", " seconds=%.3f", (double)r->d.replay_after_crash_ns / 1e9);
+}
+
+static void watch_learner(struct run *r) {
+    const struct learner_stats *s = learner_stats(r->d.learner);
+    int64_t last = atomic_load_explicit(&s->last_record_wall_ms, memory_order_relaxed), now = clock_wall_ms();
+    if (inbox_bytes(r->d.inbox) && !learner_paused(r->d.learner) && last && now - last > STALL_WARN_S * 1000)
+        log_limited(&r->stall_limit, LOG_ERROR, "learner_stalled",
+                    " seconds=%lld action=\"see checkpoint_failed and learn_failed; serving goes on\"",
+                    (long long)(now - last) / 1000);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    struct run *r = arg;
+    static unsigned ticks;
+    (void)fd;
+    (void)what;
+    watch_replay(r);
+    watch_learner(r);
+    if (r->watchdog_us && ++ticks % 8 == 0 && probe_serving(r->probe)) sd_notify(0, "WATCHDOG=1");
+}
+
+static int start_events(struct run *r, struct err *e) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    const struct timeval tick = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
+    for (int k = 0; k < 3; k++) {
+        r->signals[k] = evsignal_new(r->base, numbers[k], k < 2 ? on_stop : on_reload, r);
+        if (!r->signals[k] || event_add(r->signals[k], NULL) != 0)
+            return err_set(e, ERR_IO, "signals", "signal %d cannot be watched", numbers[k]);
+    }
+    r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
+    if (!r->tick || event_add(r->tick, &tick) != 0) return err_set(e, ERR_NOMEM, "timer", "no memory");
+    if (sd_watchdog_enabled(0, &r->watchdog_us) <= 0) r->watchdog_us = 0;
+    return probe_new(r->base, r->d.http_bound, &r->probe, e);
+}
+
+static void free_events(struct run *r) {
+    probe_free(r->probe);
+    for (int k = 0; k < 3; k++)
+        if (r->signals[k]) event_free(r->signals[k]);
+    if (r->tick) event_free(r->tick);
+}
+
+static int start_reading(struct run *r, struct err *e) {
+    r->sources_started_ns = clock_steady_ns();
+    return sources_start(r->sources, e);
+}
+
+static int start_base(struct run *r, struct err *e) {
+    r->base = event_base_new();
+    return r->base ? 0 : err_set(e, ERR_NOMEM, "event_base", "no event loop");
+}
+
+static void free_base(struct run *r) {
+    if (r->base) event_base_free(r->base);
+}
+
+/* In order of starting; stopped, then freed, in reverse. */
+static const struct part {
+    const char *name;
+    int (*start)(struct run *r, struct err *e);
+    void (*stop)(struct run *r);
+    void (*free)(struct run *r);
+} parts[] = {
+    {"base", start_base, NULL, free_base},
+    {"directory", start_directory, NULL, stop_directory},
+    {"store", start_store, NULL, stop_store},
+    {"engine", start_engine, NULL, stop_engine},
+    {"sources", start_sources, NULL, free_parts},
+    {"learner", start_learner, stop_learner, NULL},
+    {"reading", NULL, stop_sources, NULL},
+    {"intake", start_intake, stop_intake, NULL},
+    {"listeners", start_listeners, stop_listeners, free_listeners},
+    {"events", start_events, NULL, free_events},
+    {"sources", start_reading, NULL, NULL},
+};
+#define N_PARTS (sizeof parts / sizeof *parts)
+
+static void stop_parts(struct run *r, size_t n) {
+    atomic_store(&r->d.stopping, true);
+    for (size_t k = n; k-- > 0;)
+        if (parts[k].stop) parts[k].stop(r);
+    for (size_t k = n; k-- > 0;)
+        if (parts[k].free) parts[k].free(r);
+}
+
+static int run_daemon(struct run *r) {
+    struct err e = {0};
+    size_t n = 0;
+    int rc = 0;
+    r->lock = -1;
+    r->d.started_wall_ms = clock_wall_ms();
+    signal(SIGPIPE, SIG_IGN);
+    log_line(LOG_INFO, "starting", " version=%s data_dir=%s", RANKD_VERSION, r->d.config.data_dir);
+    for (; n < N_PARTS && rc == 0; n++) rc = parts[n].start ? parts[n].start(r, &e) : 0;
+    if (rc < 0) {
+        log_err(LOG_ERROR, "start_failed", &e);
+        stop_parts(r, n);
+        return rc == ERR_MISMATCH || rc == ERR_RANGE || rc == ERR_SYNTAX || rc == ERR_DENIED ? EXIT_BAD_USE
+                                                                                             : EXIT_FAILED_RUN;
+    }
+    atomic_store(&r->d.ready, true);
+    log_line(LOG_INFO, "ready", " http=%s metrics=%s admin=%s", r->d.http_bound,
+             r->d.metrics_bound[0] ? r->d.metrics_bound : "-", r->d.admin_socket);
+    sd_notifyf(0, "READY=1\nSTATUS=serving on %s", r->d.http_bound);
+    event_base_dispatch(r->base);
+    stop_parts(r, N_PARTS);
+    log_line(LOG_INFO, "stopped", " uptime_s=%lld", (long long)(clock_wall_ms() - r->d.started_wall_ms) / 1000);
+    return EXIT_DONE;
+}
+
+int cmd_run(int argc, char **argv) {
+    static const struct option options[] = {CMD_LONG};
+    static struct run r;
+    for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1;) {
+        if (opt == 'h') {
+            fputs("usage: rankd run [-c FILE] [-o section.key=value]...\n\n"
+                  "Runs in the foreground and logs to stderr. SIGTERM ends it after a checkpoint, SIGHUP reloads what "
+                  "can be reloaded.\n"
+                  "Exit code 0: ended by a signal; 1: could not start or go on; 2: bad arguments or configuration.\n",
+                  stdout);
+            return EXIT_DONE;
+        }
+        if (cmd_option(&r.args, opt, optarg) != 0) return EXIT_BAD_USE;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "rankd: unexpected argument \"%s\"\n", argv[optind]);
+        return EXIT_BAD_USE;
+    }
+    enum log_level level;
+    if (cmd_load(&r.args, &r.d.config) != 0) return EXIT_BAD_USE;
+    if (log_parse_level(r.d.config.log_level, &level)) log_set_level(level);
+    evthread_use_pthreads();
+    int code = run_daemon(&r);
+    config_free(&r.d.config);
+    libevent_global_shutdown();
+    return code;
+}
