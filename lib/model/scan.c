@@ -7,8 +7,6 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 
-#define LANES 8
-
 static size_t rows_of(const struct scan *s) { return ((size_t)s->max_items + SCAN_ROWS - 1) / SCAN_ROWS * SCAN_ROWS; }
 
 int scan_new(const struct model_params *p, const struct kernel *kernel, struct scan **out, struct err *e) {
@@ -50,25 +48,33 @@ void scan_free(struct scan *s) {
     mem_free(s);
 }
 
-/* Root of a sum of squares in double: 2^-20 is far above its rounding errors (a few hundred times 2^-53) and above that
- * of a later conversion to float; the least normal float covers those conversions that give denormals. */
-static double root_up(const double *lane) {
-    double sum = 0;
-    for (int l = 0; l < LANES; l++) sum += lane[l];
-    return sum > 0 ? fm_sqrt(sum) * (1 + 0x1p-20) + 0x1p-126 : 0;
+/* Root of a sum of squares made in double: 2^-20 is far above its rounding errors (a few hundred times 2^-53) and above
+ * that of a later conversion to float; the least normal float covers those conversions that give denormals. */
+static double root_up(double sum) { return sum > 0 ? fm_sqrt(sum) * (1 + 0x1p-20) + 0x1p-126 : 0; }
+
+/* For vectors so short or so long that squares in float32 would not do. */
+static struct scan_norms measure_extremes(const float *v, const int8_t *codes, float scale, size_t d) {
+    double whole = 0, error = 0;
+    for (size_t k = 0; k < d; k++) {
+        double x = (double)v[k], rest = x - (double)scale * (double)codes[k];
+        whole += x * x;
+        error += rest * rest;
+    }
+    return (struct scan_norms){root_up(whole), root_up(error)};
 }
 
-struct scan_norms scan_measure(const float *v, const int8_t *codes, float scale, size_t d) {
-    double whole[LANES] = {0}, error[LANES] = {0}, coded[LANES] = {0};
-    for (size_t k = 0; k < d; k += LANES) {
-        for (size_t l = 0; l < LANES; l++) {
-            double x = (double)v[k + l], c = (double)scale * (double)codes[k + l], rest = x - c;
-            whole[l] += x * x;
-            error[l] += rest * rest;
-            coded[l] += c * c;
-        }
-    }
-    return (struct scan_norms){root_up(whole), root_up(error), root_up(coded)};
+/* In float32 a sum of squares is within 20 * 2^-24 of the true one (d = 256), its root within half of that: 2^-19
+ * covers it with the conversion. An element of rest = v - scale * code is off by at most 2^-24 (|v| + 2 |rest|), and
+ * squares of rests may underflow, which with a norm of 2^-50 or more is below 2^-21 of it: 2^-20 of the norm covers
+ * both. */
+struct scan_norms scan_measure(const struct kernel *kernel, const float *v, const int8_t *codes, float scale,
+                               size_t d) {
+    float rest[MODEL_MAX_DIM], sum = kernel->dot(v, v, d);
+    if (!(sum >= 0x1p-100f && sum <= 0x1p121f)) return measure_extremes(v, codes, scale, d);
+    for (size_t k = 0; k < d; k++) rest[k] = v[k] - scale * (float)codes[k];
+    double whole = fm_sqrt((double)sum) * (1 + 0x1p-19);
+    double error = fm_sqrt((double)kernel->dot(rest, rest, d)) * (1 + 0x1p-19) + whole * 0x1p-20;
+    return (struct scan_norms){whole, error};
 }
 
 static void put_float(float *dst, float v) {
@@ -89,7 +95,7 @@ void scan_put(struct scan *s, const struct items *t, uint32_t row) {
     struct scan_norms n = {0};
     float scale;
     s->kernel->quantise(q, s->dim, codes, &scale);
-    if (scale >= 0) n = scan_measure(q, codes, scale, s->dim);
+    if (scale >= 0) n = scan_measure(s->kernel, q, codes, scale, s->dim);
     if (n.whole > (double)SCAN_MOST) {
         n = (struct scan_norms){0};
         scale = NAN;

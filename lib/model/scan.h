@@ -40,10 +40,11 @@ void scan_free(struct scan *s);
 /* Learner: refreshes one row from the table (plain reads of its own rows). */
 void scan_put(struct scan *s, const struct items *t, uint32_t row);
 
-/* Norms rounded up, for bounds: of v, and of v - scale * codes. v (d) must be finite. */
+/* Norms rounded up, for bounds: of v, and of v - scale * codes; whole is at most 1 + 2^-18 times the norm, or 2^-125
+ * more. v (d) must be finite. */
 struct scan_norms {
-    double whole, error, codes; /* of v, of the rest, of scale * codes */
+    double whole, error;
 };
-struct scan_norms scan_measure(const float *v, const int8_t *codes, float scale, size_t d);
+struct scan_norms scan_measure(const struct kernel *kernel, const float *v, const int8_t *codes, float scale, size_t d);
 
 #endif

@@ -13,9 +13,10 @@
  *     per_norm = (|ex| + 1.01 m u |x| + 8 u |sx cx|) (1 + 2^-19),   per_error = |sx cx| (1 + 2^-19),
  *     least = 2^-120 max(1, |x|)
  *
- * where 2^-19 covers the roundings of the slack itself. From there on the score's own float32 operations are done on
- * the bound: rounding is monotone, so adding the bias, multiplying by tau and adding mu times a trend keep the order of
- * bound and score without further slack; a negative tau or mu takes the other end of its argument.
+ * where |x| + |ex| stands for |sx cx| and 2^-19 covers the roundings of the slack itself. From there on the score's own
+ * float32 operations are done on the bound: rounding is monotone, so adding the bias, multiplying by tau and adding mu
+ * times a trend keep the order of bound and score without further slack; a negative tau or mu takes the other end of
+ * its argument.
  *
  * A trend term is max(-8, T - S), T the row's trend, S = clock / half-life, subtracted in double. With t and s rounded
  * to float, v = t - s is off by at most u (|t| + |s| + |v|), about 2 u (|s| + |v|): slack 4 u (|s| + |v|) covers it
@@ -64,13 +65,14 @@ bool bound_prepare(struct bound *b, const struct model_params *p, const struct s
     if (q->x) {
         s->kernel->quantise(q->x, s->dim, b->codes, &b->scale);
         if (!sane(b->scale)) return false;
-        struct scan_norms n = scan_measure(q->x, b->codes, b->scale, s->dim);
+        struct scan_norms n = scan_measure(s->kernel, q->x, b->codes, b->scale, s->dim);
         double sign = !q->cosine && q->tau < 0 ? -1 : 1, m = (double)(s->dim / 16 + 4);
+        double coded = n.whole + n.error; /* at least |sx cx| */
         b->flat = q->cosine && n.whole == 0;
         if (b->flat) return true;
         if (n.whole > (double)SCAN_MOST || (q->cosine && n.whole < (double)COSINE_NORM * 2)) return false;
-        b->per_norm = (float)(sign * (n.error + 1.01 * m * UNIT * n.whole + 8 * UNIT * n.codes) * (1 + 0x1p-19));
-        b->per_error = (float)(sign * n.codes * (1 + 0x1p-19));
+        b->per_norm = (float)(sign * (n.error + 1.01 * m * UNIT * n.whole + 8 * UNIT * coded) * (1 + 0x1p-19));
+        b->per_error = (float)(sign * coded * (1 + 0x1p-19));
         b->least = n.whole > 0 ? (float)(sign * 0x1p-120 * fmax(1, n.whole)) : 0;
         b->inverse_norm = q->cosine ? (float)(1 / n.whole) : 0;
     }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,6 +103,7 @@ static int tear_down(void **state) {
     recommend_free(w.r);
     model_free(w.m);
     buf_free(&stored.bytes);
+    stored = (struct stored){.fail = 0};
     return 0;
 }
 
@@ -367,12 +369,60 @@ static void erased_items_and_users_are_gone(void **state) {
     recommend_done(w.r);
 }
 
+static void *learner(void *arg) {
+    uint64_t *offset = arg;
+    for (int n = 0; n < 600; n++, ++*offset) {
+        char user[16];
+        snprintf(user, sizeof user, "user-%d", (int)(*offset % 25));
+        learn(user, (int)draw_below(draw_bits(78, *offset), ITEMS + 1), 0, *offset);
+        if (n % 10 == 9) model_publish(w.m);
+    }
+    return NULL;
+}
+
+/* Answers stay well formed while rows, users and the serving copy change; ThreadSanitizer watches. */
+static void serves_while_learning(void **state) {
+    (void)state;
+    uint64_t offset = EVENTS;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, learner, &offset), 0);
+    for (int n = 0; n < 600; n++) {
+        char user[16];
+        struct slice only[] = {item(3), item(33), item(ITEMS)};
+        struct recommend_answer a;
+        snprintf(user, sizeof user, "user-%d", n % 27);
+        struct recommend_request q = request(user);
+        q.keep_used = n & 1;
+        q.only = only;
+        q.n_only = 3;
+        assert_int_equal(recommend_score(w.r, &q, &a, NULL), 0);
+        recommend_done(w.r);
+        if (n % 3) q.only = NULL;
+        assert_int_equal(recommend_rank(w.r, &q, &a, NULL), 0);
+        for (size_t i = 0; i < a.n; i++) {
+            assert_true(a.hits[i].id.n >= 6 && isfinite(a.hits[i].score));
+            if (i > 0) assert_true(a.hits[i - 1].score >= a.hits[i].score);
+        }
+        recommend_done(w.r);
+        assert_int_equal(recommend_similar(w.r, item(n % ITEMS), 5, WALL, &a, NULL), 0);
+        recommend_done(w.r);
+    }
+    pthread_join(thread, NULL);
+}
+
+#define ON_A_NEW_MODEL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranks_for_a_known_user),   cmocka_unit_test(ranks_by_the_request_history),
-        cmocka_unit_test(popular_for_nobody),       cmocka_unit_test(lists_of_the_request),
-        cmocka_unit_test(similar_by_cosine),        cmocka_unit_test(users_outside_the_cache),
-        cmocka_unit_test(errors_leave_the_section), cmocka_unit_test(erased_items_and_users_are_gone),
+        ON_A_NEW_MODEL(ranks_for_a_known_user),
+        ON_A_NEW_MODEL(ranks_by_the_request_history),
+        ON_A_NEW_MODEL(popular_for_nobody),
+        ON_A_NEW_MODEL(lists_of_the_request),
+        ON_A_NEW_MODEL(similar_by_cosine),
+        ON_A_NEW_MODEL(users_outside_the_cache),
+        ON_A_NEW_MODEL(errors_leave_the_section),
+        ON_A_NEW_MODEL(serves_while_learning),
+        ON_A_NEW_MODEL(erased_items_and_users_are_gone),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
