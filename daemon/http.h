@@ -1,4 +1,4 @@
-/* A strict HTTP/1.1 front on libevent buffer events: parse, bound, authorise, route, reply.
+/* A strict HTTP/1.1 front on libevent: parse, bound, authorise, route, reply.
  *
  * One struct http_server belongs to one thread with its own event_base; every function is called on that thread unless
  * it says otherwise. Only requests that cannot be read in two ways get through: exactly one Host, at most one
@@ -30,11 +30,11 @@ struct http_limits { /* copied; http_server_set_limits changes them while runnin
     int64_t request_timeout_ms, idle_timeout_ms;
 };
 
-struct http_request { /* valid until the exchange is replied to */
-    enum http_method method; /* HEAD is given to handlers as HTTP_GET */
-    struct slice path;       /* decoded, no NUL, at most 1 KiB */
-    struct slice query;      /* still encoded; see http_query */
-    struct slice body;       /* unpacked when it came gzipped */
+struct http_request {          /* valid until the exchange is replied to */
+    enum http_method method;   /* HEAD is given to handlers as HTTP_GET */
+    struct slice path;         /* decoded, no NUL, at most 1 KiB */
+    struct slice query;        /* still encoded; see http_query */
+    struct slice body;         /* unpacked when it came gzipped */
     struct slice content_type; /* media type alone, lower case, empty when absent */
 };
 
@@ -70,11 +70,15 @@ struct http_server_options {
     void (*done)(void *arg, const struct http_route *route, int status, uint64_t latency_ns);
 };
 
-int http_server_new(struct event_base *base, const struct http_server_options *o, struct http_server **out, struct err *e) ERR_MUST_CHECK;
+int http_server_new(struct event_base *base, const struct http_server_options *o, struct http_server **out,
+                    struct err *e) ERR_MUST_CHECK;
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
-void http_server_set_tokens(struct http_server *s, const struct http_tokens *tokens); /* the old ones may then be freed */
+void http_server_set_tokens(struct http_server *s,
+                            const struct http_tokens *tokens);                      /* the old ones may then be freed */
+int http_server_set_hosts(struct http_server *s, const char *hosts) ERR_MUST_CHECK; /* copied; ERR_NOMEM */
 
-/* Takes over a listening socket (several servers may share one made with SO_REUSEPORT, or the same descriptor dup'ed). */
+/* Takes over a listening socket (several servers may share one made with SO_REUSEPORT, or the same descriptor dup'ed).
+ */
 int http_server_listen(struct http_server *s, int fd, struct err *e) ERR_MUST_CHECK;
 /* Stops accepting; open exchanges go on. http_server_free closes everything at once (deferred exchanges stay valid
  * until their http_reply, which then does nothing but free them). */
@@ -85,13 +89,15 @@ unsigned http_server_open(const struct http_server *s); /* connections with a re
 /* Listening sockets. address is "host:port" ("[::1]:8080" for IPv6); a port of 0 picks a free one. *fd is non-blocking,
  * close-on-exec. bound (NULL allowed) receives the text of the address really bound. loopback tells whether the address
  * is reachable from this machine alone. A stale unix socket file is replaced, a live one refused (ERR_BUSY). */
-int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback, struct err *e) ERR_MUST_CHECK;
+int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback,
+                    struct err *e) ERR_MUST_CHECK;
 int http_listen_unix(const char *path, int *fd, struct err *e) ERR_MUST_CHECK;
 
 /* Replies. Exactly one reply per exchange, on the owning thread, inside the handler or later; x is gone afterwards.
  * body is copied. headers: extra header lines "Name: value\r\n" or NULL. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const char *headers, struct slice body);
-/* {"error":{"code","message","field","limit"}}; field and limit may be NULL. 405 needs headers with Allow, 429 and 503 Retry-After. */
+/* {"error":{"code","message","field","limit"}}; field and limit may be NULL. 405 needs headers with Allow, 429 and 503
+ * Retry-After. */
 void http_reply_error(struct http_exchange *x, int status, const char *code, const char *message, const char *field,
                       const char *limit, const char *headers);
 /* A buffer of the server for building the body of the current reply: cleared at each call, never freed by handlers. */
@@ -99,8 +105,8 @@ struct buf *http_scratch(struct http_exchange *x);
 /* The base that owns x, for a handler that replies later. */
 struct event_base *http_base(struct http_exchange *x);
 
-/* Value of a query parameter, percent-decoded into out ('+' is a space). 1 found, 0 absent, ERR_SYNTAX for bad encoding,
- * a NUL or a repeated name, ERR_RANGE when longer than size - 1. */
+/* Value of a query parameter, percent-decoded into out ('+' is a space). 1 found, 0 absent, ERR_SYNTAX for bad
+ * encoding, a NUL or a repeated name, ERR_RANGE when longer than size - 1. */
 int http_query(struct slice query, const char *name, char *out, size_t size) ERR_MUST_CHECK;
 /* The first query parameter whose name is not in the comma-separated list known: copied into out, 1; else 0. */
 int http_query_unknown(struct slice query, const char *known, char *out, size_t size);
