@@ -82,7 +82,6 @@ bool bound_prepare(struct bound *b, const struct model_params *p, const struct s
         double shift = (double)q->clock_ms / (double)p->trend_half_life_ms[h], sign = q->mu[h] < 0 ? -1 : 1;
         b->trends[b->n_trends++] = (struct bound_trend){
             .of = s->trend[h],
-            .which = h,
             .mu = q->mu[h],
             .shift = (float)shift,
             .slack = (float)(sign * (4 * UNIT * fabs(shift) + 0x1p-60)),

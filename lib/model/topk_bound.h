@@ -20,7 +20,6 @@ struct bound {
     uint32_t n_trends;
     struct bound_trend {
         const float *of; /* scan->trend[h] */
-        uint32_t which;
         float mu, shift, slack, relative;
     } trends[MODEL_TRENDS]; /* those with mu != 0 */
 };
