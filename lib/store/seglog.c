@@ -290,11 +290,8 @@ int seglog_open(const struct seglog_options *o, struct seglog **out, uint64_t *c
     l->segment_bytes = o->segment_bytes;
     l->io = o->io ? *o->io : system_io;
     l->dir = mem_alloc(n);
-    int rc = l->dir ? 0 : err_set(e, ERR_NOMEM, "log", "no memory to open %s", o->dir);
-    if (!rc) {
-        memcpy(l->dir, o->dir, n);
-        rc = make_dir(l, e);
-    }
+    if (l->dir) memcpy(l->dir, o->dir, n);
+    int rc = l->dir ? make_dir(l, e) : err_set(e, ERR_NOMEM, "log", "no memory to open %s", o->dir);
     if (!rc) rc = recover(l, cut_bytes, e);
     if (rc) {
         seglog_close(l);

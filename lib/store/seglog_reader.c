@@ -124,11 +124,8 @@ int seglog_reader_open(const char *dir, uint64_t from, struct seglog_reader **ou
     r->data_fd = r->sum_fd = -1;
     r->pos = from;
     r->dir = mem_alloc(n);
-    int rc = r->dir ? 0 : err_set(e, ERR_NOMEM, "log", "no memory to read %s", dir);
-    if (!rc) {
-        memcpy(r->dir, dir, n);
-        rc = open_segment(r, e);
-    }
+    if (r->dir) memcpy(r->dir, dir, n);
+    int rc = r->dir ? open_segment(r, e) : err_set(e, ERR_NOMEM, "log", "no memory to read %s", dir);
     if (rc == 1) rc = walk_to_start(r, e);
     if (rc) {
         seglog_reader_close(r);

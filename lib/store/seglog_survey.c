@@ -83,6 +83,25 @@ static void join_pairs(struct seglog_survey *s) {
     s->n = n + 1;
 }
 
+/* Reading a directory may miss what is made meanwhile: a half that was not seen is asked for by name. */
+static int complete_pairs(const char *dir, struct seglog_survey *s, struct err *e) {
+    char path[SEGLOG_PATH];
+    struct stat st;
+    for (size_t k = 0; k < s->n; k++) {
+        struct seglog_segment *g = &s->p[k];
+        if (g->has_data && g->has_sum) continue;
+        int rc = seglog_path(dir, g->base, g->has_data ? SEGLOG_SUM : SEGLOG_DATA, path, e);
+        if (rc) return rc;
+        if (stat(path, &st) != 0) continue;
+        if (g->has_data)
+            g->sum_size = (uint64_t)st.st_size;
+        else
+            g->data_size = (uint64_t)st.st_size;
+        g->has_data = g->has_sum = true;
+    }
+    return 0;
+}
+
 /* Every segment has both files, except: the newest when its creation was cut short (then nothing is in it), and the
  * oldest when their deletion was (data goes first). */
 static int check_pairs(const char *dir, struct seglog_survey *s, struct err *e) {
@@ -105,7 +124,7 @@ static int check_pairs(const char *dir, struct seglog_survey *s, struct err *e) 
 int seglog_list(const char *dir, struct seglog_survey *out, struct err *e) {
     struct seglog_survey s = {0};
     int rc = 0;
-    for (int tries = 0; tries < 3; tries++) { /* a live writer may create or delete a pair while we look */
+    for (int tries = 0; tries < 3; tries++) { /* a live writer may delete some while we look */
         DIR *d = opendir(dir);
         if (!d) return err_set(e, errno == ENOENT ? ERR_MISSING : ERR_IO, "log", "%s: %s", dir, strerror(errno));
         rc = read_names(d, &s);
@@ -113,7 +132,8 @@ int seglog_list(const char *dir, struct seglog_survey *out, struct err *e) {
         closedir(d);
         if (rc) break;
         join_pairs(&s);
-        rc = check_pairs(dir, &s, e);
+        rc = complete_pairs(dir, &s, e);
+        if (!rc) rc = check_pairs(dir, &s, e);
         if (rc == 0) {
             *out = s;
             return 0;
@@ -141,7 +161,7 @@ static int verify_last(const char *dir, const struct seglog_segment *g, int data
         pos -= length;
         seglog_walk_begin(&w, sum_fd, first * SEGLOG_ENTRY, pos, g->end);
         if (seglog_walk_next(&w, &x) != SEGLOG_WALK_ENTRY) break;
-        if (cap < x.length) {
+        if (!p || cap < x.length) {
             char *bigger = mem_realloc(p, x.length);
             if (!bigger) {
                 rc = err_set(e, ERR_NOMEM, "log", "no memory to check the end of the log");

@@ -204,6 +204,7 @@ static int env_open(struct store *s, struct err *e) {
 }
 
 static void store_free(struct store *s) {
+    if (!s) return;
     if (s->slots) {
         pthread_cond_destroy(&s->changed);
         pthread_mutex_destroy(&s->lock);
@@ -214,14 +215,17 @@ static void store_free(struct store *s) {
     mem_free(s);
 }
 
-static int store_make(const struct store_options *o, struct store **out, struct err *e) {
+/* NULL and a code when refused. */
+static struct store *store_make(const struct store_options *o, int *code, struct err *e) {
     struct stat st;
     if (stat(o->dir, &st) != 0) {
-        return err_set(e, errno == ENOENT ? ERR_MISSING : ERR_IO, "data_dir", "%s: %s", o->dir, strerror(errno));
+        *code = err_set(e, errno == ENOENT ? ERR_MISSING : ERR_IO, "data_dir", "%s: %s", o->dir, strerror(errno));
+        return NULL;
     }
+    *code = ERR_NOMEM;
     size_t n = strlen(o->dir) + 1;
     struct store *s = mem_zalloc(sizeof *s);
-    if (!s) return err_set(e, ERR_NOMEM, "data_dir", "no memory to open %s", o->dir);
+    if (!s) goto refused;
     s->map_size = o->map_size;
     s->preallocate = o->preallocate < o->map_size ? o->preallocate : o->map_size;
     s->max_slots = 2 * o->max_readers + 2;
@@ -232,17 +236,18 @@ static int store_make(const struct store_options *o, struct store **out, struct 
     s->txn.s = s;
     s->dir = mem_alloc(n);
     s->path = mem_alloc(n + sizeof "/model.mdb");
-    s->slots = s->dir && s->path ? mem_zalloc(s->max_slots * sizeof(MDB_txn *)) : NULL;
-    if (!s->slots) {
-        store_free(s);
-        return err_set(e, ERR_NOMEM, "data_dir", "no memory to open %s", o->dir);
-    }
+    if (!s->dir || !s->path) goto refused;
     memcpy(s->dir, o->dir, n);
     snprintf(s->path, n + sizeof "/model.mdb", "%s/model.mdb", o->dir);
+    s->slots = mem_zalloc(s->max_slots * sizeof(MDB_txn *));
+    if (!s->slots) goto refused;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    *out = s;
-    return 0;
+    return s;
+refused:
+    store_free(s);
+    err_set(e, ERR_NOMEM, "data_dir", "no memory to open %s", o->dir);
+    return NULL;
 }
 
 /* Where the count of pages of the last commit starts from. */
@@ -258,9 +263,9 @@ static void count_start(struct store *s) {
 }
 
 int store_open(const struct store_options *o, struct store **out, struct err *e) {
-    struct store *s = NULL;
-    int rc = store_make(o, &s, e);
-    if (rc) return rc;
+    int rc = 0;
+    struct store *s = store_make(o, &rc, e);
+    if (!s) return rc;
     rc = list_add(s, e);
     if (!rc) {
         rc = env_open(s, e);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "lib/base/draw.h"
+#include "lib/base/mem.h"
 #include "lib/store/store.h"
 #include "tests/unit/store_tmp.h"
 
@@ -358,6 +359,33 @@ static void test_failed_creation_leaves_nothing(void **state) {
     }
 }
 
+static void test_each_allocation_fails(void **state) {
+    (void)state;
+    struct store_options o = {.dir = dir, .map_size = 64u << 20, .max_readers = 2, .create = true};
+    struct store *s = NULL;
+    struct store_scan *c = NULL;
+    struct buf b;
+    int rc = ERR_NOMEM;
+    for (uint64_t nth = 1; rc; nth++) {
+        assert_true(nth < 20);
+        mem_fail_at(nth);
+        rc = store_open(&o, &s, &e);
+        mem_fail_at(0);
+        if (rc) assert_int_equal(rc, ERR_NOMEM);
+        if (nth == 1) assert_int_equal(rc, ERR_NOMEM);
+    }
+    put_one(s, STORE_META, slice_str("key"), "value");
+    buf_init(&b, 64);
+    mem_fail_at(1);
+    assert_int_equal(store_get(s, STORE_META, slice_str("key"), &b, &e), ERR_NOMEM);
+    mem_fail_at(1);
+    assert_int_equal(store_scan_begin(s, &c, &e), ERR_NOMEM);
+    mem_fail_at(0);
+    assert_int_equal(store_get(s, STORE_META, slice_str("key"), &b, &e), 0);
+    buf_free(&b);
+    store_close(s); /* would find a reader that is still in */
+}
+
 /* A child commits rows and their number in a loop and is killed at a moment of its own. */
 static void test_kill_9_between_commits(void **state) {
     (void)state;
@@ -410,6 +438,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_value_of_another_row_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failed_creation_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_allocation_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kill_9_between_commits, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
