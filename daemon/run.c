@@ -3,7 +3,6 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,75 +11,42 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "daemon/api.h"
-#include "daemon/cmd.h"
-#include "daemon/daemon.h"
-#include "daemon/log.h"
-#include "daemon/probe.h"
-#include "daemon/sources.h"
+#include "daemon/run_priv.h"
 #include "daemon/verify.h"
-#include "daemon/worker.h"
-#include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/store/seglog.h"
 
-#define STOP_LIMIT_MS   4500 /* from SIGTERM to the end; past it without the last checkpoint */
 #define INTAKE_STOP_MS  1000
 #define WORKERS_STOP_MS 500
 #define LEARNER_STOP_MS 2500
-#define TICK_MS         250
-#define STALL_WARN_S    30
-
-struct run {
-    struct daemon d;
-    struct cmd_common args;
-    int lock;
-    char log_dir[4096];
-    struct seglog *log;
-    struct source_env env;
-    struct sources *sources;
-    struct event_base *base;
-    struct event *signals[3], *tick;
-    struct api *api;
-    struct api_admin *admin;
-    struct api_metrics *metrics;
-    struct workers *workers;
-    struct http_tokens *tokens, *admin_tokens;
-    struct probe *probe;
-    uint64_t watchdog_us;
-    bool unclean; /* the last run did not end by itself */
-    uint64_t sources_started_ns;
-    struct position *loaded[DAEMON_MAX_SOURCES]; /* by source: (n_loaded) positions as loaded at start */
-    uint32_t n_loaded[DAEMON_MAX_SOURCES];
-    uint64_t log_begun; /* learner: where the own log stood when the last checkpoint began */
-    _Atomic(struct intake *) log_intake;
-    struct log_limit stall_limit;
-};
 
 static int start_directory(struct run *r, struct err *e) {
     const char *dir = r->d.config.data_dir;
-    char marker[4096];
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be made: %s", dir, strerror(errno));
     int rc = store_lock_dir(dir, &r->lock, e);
     if (rc < 0) return rc;
-    snprintf(marker, sizeof marker, "%.4000s/running", dir);
-    r->unclean = access(marker, F_OK) == 0;
-    FILE *f = fopen(marker, "we");
-    if (!f) return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be written: %s", marker, strerror(errno));
-    fclose(f);
     if (r->d.config.verify_at_start && verify_in_child(&r->d.config, stderr) < 0)
         return err_set(e, ERR_CORRUPT, "rankd.verify_at_start", "%s is damaged: see what rankd verify says", dir);
     return 0;
 }
 
 static void stop_directory(struct run *r) {
-    char marker[4096];
-    snprintf(marker, sizeof marker, "%.4000s/running", r->d.config.data_dir);
-    if (r->lock < 0) return;
-    unlink(marker);
-    close(r->lock);
+    if (r->lock >= 0) close(r->lock);
+}
+
+/* A file that stands while a daemon runs: found at the start, the last one did not end by itself. */
+static int start_marker(struct run *r, struct err *e) {
+    snprintf(r->marker, sizeof r->marker, "%.4000s/running", r->d.config.data_dir);
+    r->unclean = access(r->marker, F_OK) == 0;
+    FILE *f = fopen(r->marker, "we");
+    if (!f) return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be written: %s", r->marker, strerror(errno));
+    fclose(f);
+    return 0;
+}
+
+static void stop_marker(struct run *r) {
+    if (r->marker[0]) unlink(r->marker);
 }
 
 static int start_store(struct run *r, struct err *e) {
@@ -213,7 +179,7 @@ static void stop_learner(struct run *r) {
     r->d.learner = NULL;
 }
 
-static int load_tokens(const char *path, struct http_tokens **out, struct err *e) {
+int run_load_tokens(const char *path, struct http_tokens **out, struct err *e) {
     *out = NULL;
     return path[0] ? http_tokens_load(path, out, e) : 0;
 }
@@ -230,8 +196,8 @@ static int start_listeners(struct run *r, struct err *e) {
         snprintf(d->admin_socket, sizeof d->admin_socket, "%s", c->admin_socket);
     else
         snprintf(d->admin_socket, sizeof d->admin_socket, "%.90s/admin.sock", c->data_dir);
-    int rc = load_tokens(c->http_tokens_file, &r->tokens, e);
-    if (rc == 0) rc = load_tokens(c->admin_token_file, &r->admin_tokens, e);
+    int rc = run_load_tokens(c->http_tokens_file, &r->tokens, e);
+    if (rc == 0) rc = run_load_tokens(c->admin_token_file, &r->admin_tokens, e);
     if (rc == 0) rc = api_new(d, &r->api, e);
     if (rc == 0) rc = http_listen_unix(d->admin_socket, &fd_unix, e);
     if (rc == 0 && c->admin_listen[0])
@@ -268,149 +234,6 @@ static void free_parts(struct run *r) {
     if (r->d.inbox) inbox_free(r->d.inbox);
 }
 
-/* The end must not hang on a disk that does not answer. */
-static void *cut_short(void *arg) {
-    (void)arg;
-    clock_sleep_ms(STOP_LIMIT_MS);
-    log_line(
-        LOG_WARN, "stop_cut_short",
-        " after_ms=%d detail=\"without the last checkpoint: what it would have held is learned again from the log\"",
-        STOP_LIMIT_MS);
-    _exit(0);
-}
-
-static void on_stop(evutil_socket_t sig, short what, void *arg) {
-    struct run *r = arg;
-    pthread_t watch;
-    (void)what;
-    if (atomic_exchange(&r->d.stopping, true)) return;
-    log_line(LOG_INFO, "stopping", " signal=%d", (int)sig);
-    sd_notify(0, "STOPPING=1");
-    if (pthread_create(&watch, NULL, cut_short, NULL) == 0) pthread_detach(watch);
-    event_base_loopbreak(r->base);
-}
-
-static void reload_tokens(struct run *r) {
-    struct http_tokens *fresh, *fresh_admin;
-    struct err e;
-    if (load_tokens(r->d.config.http_tokens_file, &fresh, &e) < 0) {
-        log_err(LOG_ERROR, "reload_failed", &e);
-        return;
-    }
-    if (load_tokens(r->d.config.admin_token_file, &fresh_admin, &e) < 0) {
-        http_tokens_free(fresh);
-        log_err(LOG_ERROR, "reload_failed", &e);
-        return;
-    }
-    workers_set_tokens(r->workers, fresh);
-    api_admin_set_tokens(r->admin, fresh_admin);
-    http_tokens_free(r->tokens);
-    http_tokens_free(r->admin_tokens);
-    r->tokens = fresh;
-    r->admin_tokens = fresh_admin;
-}
-
-static void apply_reloaded(struct run *r) {
-    struct daemon *d = &r->d;
-    const struct config *c = &d->config;
-    struct http_limits limits = api_limits(c);
-    enum log_level level;
-    if (log_parse_level(c->log_level, &level)) log_set_level(level);
-    atomic_store(&d->max_k, c->http_max_k);
-    atomic_store(&d->max_items, c->http_max_items);
-    atomic_store(&d->ready_max_lag_ms, c->ready_max_lag_ms);
-    workers_set_limits(r->workers, &limits);
-    api_admin_set_limits(r->admin, &limits);
-    if (r->metrics) api_metrics_set_limits(r->metrics, &limits);
-    learner_set_budget(d->learner, c);
-    if (d->intake) intake_set_limits(d->intake, c->log_retain_bytes, c->log_max_bytes);
-    reload_tokens(r);
-}
-
-static void on_reload(evutil_socket_t sig, short what, void *arg) {
-    struct run *r = arg;
-    struct config next;
-    struct buf refused;
-    struct err e;
-    (void)sig;
-    (void)what;
-    if (config_load(&next, r->args.config_path, r->args.overrides, r->args.n_overrides, &e) < 0) {
-        log_err(LOG_ERROR, "reload_failed", &e);
-        return;
-    }
-    buf_init(&refused, 64u << 10);
-    config_reload(&r->d.config, &next, &refused);
-    apply_reloaded(r);
-    for (char *line = refused.p, *end; line && *line; line = end + 1) {
-        end = strchr(line, '\n');
-        log_line(LOG_WARN, "reload_refused", " option=%.*s detail=\"takes effect at the next start\"",
-                 (int)(end ? end - line : (long)strlen(line)), line);
-        if (!end) break;
-    }
-    log_line(LOG_INFO, "reloaded", " refused=%s", refused.n ? "some" : "none");
-    buf_free(&refused);
-    config_free(&next);
-}
-
-/* How long the last unclean end took to learn again: until every source has been read to the end it had at the start.
- */
-static void watch_replay(struct run *r) {
-    if (!r->unclean || r->d.replay_after_crash_ns) return;
-    for (size_t k = 0; k < r->d.n_sources; k++) {
-        struct source *s = &r->d.sources[k];
-        int state = atomic_load_explicit(&s->state, memory_order_relaxed);
-        if (state == SOURCE_STARTING) return;
-        uint32_t n = atomic_load_explicit(&s->n_partitions, memory_order_relaxed);
-        for (uint32_t p = 0; p < n && state == SOURCE_RUNNING; p++)
-            if (atomic_load_explicit(&s->sent[p], memory_order_relaxed) <
-                atomic_load_explicit(&s->end[p], memory_order_relaxed))
-                return;
-    }
-    if (inbox_bytes(r->d.inbox)) return;
-    r->d.replay_after_crash_ns = clock_steady_ns() - r->sources_started_ns;
-    log_line(LOG_INFO, "replay_after_crash", " seconds=%.3f", (double)r->d.replay_after_crash_ns / 1e9);
-}
-
-static void watch_learner(struct run *r) {
-    const struct learner_stats *s = learner_stats(r->d.learner);
-    int64_t last = atomic_load_explicit(&s->last_record_wall_ms, memory_order_relaxed), now = clock_wall_ms();
-    if (inbox_bytes(r->d.inbox) && !learner_paused(r->d.learner) && last && now - last > STALL_WARN_S * 1000)
-        log_limited(&r->stall_limit, LOG_ERROR, "learner_stalled",
-                    " seconds=%lld action=\"see checkpoint_failed and learn_failed; serving goes on\"",
-                    (long long)(now - last) / 1000);
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *arg) {
-    struct run *r = arg;
-    static unsigned ticks;
-    (void)fd;
-    (void)what;
-    watch_replay(r);
-    watch_learner(r);
-    if (r->watchdog_us && ++ticks % 8 == 0 && probe_serving(r->probe)) sd_notify(0, "WATCHDOG=1");
-}
-
-static int start_events(struct run *r, struct err *e) {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    const struct timeval tick = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
-    for (int k = 0; k < 3; k++) {
-        r->signals[k] = evsignal_new(r->base, numbers[k], k < 2 ? on_stop : on_reload, r);
-        if (!r->signals[k] || event_add(r->signals[k], NULL) != 0)
-            return err_set(e, ERR_IO, "signals", "signal %d cannot be watched", numbers[k]);
-    }
-    r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-    if (!r->tick || event_add(r->tick, &tick) != 0) return err_set(e, ERR_NOMEM, "timer", "no memory");
-    if (sd_watchdog_enabled(0, &r->watchdog_us) <= 0) r->watchdog_us = 0;
-    return probe_new(r->base, r->d.http_bound, &r->probe, e);
-}
-
-static void free_events(struct run *r) {
-    probe_free(r->probe);
-    for (int k = 0; k < 3; k++)
-        if (r->signals[k]) event_free(r->signals[k]);
-    if (r->tick) event_free(r->tick);
-}
-
 static int start_reading(struct run *r, struct err *e) {
     r->sources_started_ns = clock_steady_ns();
     return sources_start(r->sources, e);
@@ -436,12 +259,13 @@ static const struct part {
     {"directory", start_directory, NULL, stop_directory},
     {"store", start_store, NULL, stop_store},
     {"engine", start_engine, NULL, stop_engine},
+    {"marker", start_marker, NULL, stop_marker},
     {"sources", start_sources, NULL, free_parts},
     {"learner", start_learner, stop_learner, NULL},
     {"reading", NULL, stop_sources, NULL},
     {"intake", start_intake, stop_intake, NULL},
     {"listeners", start_listeners, stop_listeners, free_listeners},
-    {"events", start_events, NULL, free_events},
+    {"events", tend_start, NULL, tend_free},
     {"sources", start_reading, NULL, NULL},
 };
 #define N_PARTS (sizeof parts / sizeof *parts)
