@@ -300,7 +300,7 @@ int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const st
     struct err why = {0};
     int rc = prepare(g, source, partition, e);
     if (rc < 0) return rc;
-    int verdict = r->reason;
+    int verdict = (int)r->reason;
     if (verdict == EVENT_OK) verdict = accept_event(g, source, partition, r, &why);
     if (verdict < 0) {
         if (e) *e = why;

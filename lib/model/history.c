@@ -8,7 +8,7 @@
 static float entry_weight(const struct model_params *p, uint16_t types) {
     float w = 0;
     for (uint32_t t = 0; t < p->n_types; t++)
-        if (types >> t & 1u && p->types[t].history_weight > w) w = p->types[t].history_weight;
+        if ((unsigned)types >> t & 1u && p->types[t].history_weight > w) w = p->types[t].history_weight;
     return w;
 }
 

@@ -135,7 +135,7 @@ static void count_event(struct model *m, uint32_t row, int64_t t) {
 static float best_weight(const struct model_params *p, uint16_t types) {
     float w = 0;
     for (uint32_t t = 0; t < p->n_types; t++)
-        if (types >> t & 1u && p->types[t].weight > w) w = p->types[t].weight;
+        if ((unsigned)types >> t & 1u && p->types[t].weight > w) w = p->types[t].weight;
     return w;
 }
 

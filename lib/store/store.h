@@ -29,7 +29,7 @@ enum store_table {
     STORE_RECENT,    /* block number u32 -> item rows of recent events */
     STORE_DEDUP,     /* block number u32 -> hashes of accepted event ids */
     STORE_POSITION,  /* source name, NUL, partition u32 -> position */
-    STORE_JOURNAL,   /* first sequence u64 -> run, or epoch, or erasure */
+    STORE_JOURNAL,   /* first sequence u64, kind u8 -> run, or epoch */
     STORE_BAD,       /* number u64 -> bad event */
     STORE_TABLES
 };
