@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("RANKD_BUILD", "build"))
 # Sanitised builds are several times slower; every deadline below is multiplied by this.
 PATIENCE = float(os.environ.get("RANKD_TEST_PATIENCE", "1"))
-READY = re.compile(r"\bevent=ready\b")
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|: runtime error: ")
 
 
 def poll(what, ask, timeout_s=20.0):
@@ -242,11 +242,33 @@ class Rankd:
             self.stop()
         return self.set(**options).start()
 
-    def close(self):
-        """For the end of a test, whatever happened in it: nothing stays running."""
+    def close(self, orderly=False):
+        """For the end of a test: nothing stays running. orderly: it must still end well, with nothing to report."""
+        if self.process is not None and orderly:
+            self.stop(timeout_s=20)
         if self.process is not None:
             self.process.kill()
             self._finish(10)
+
+    def check_sanitizers(self):
+        """Fails when any run of this daemon said something that only a sanitizer says."""
+        for n in range(1, self.starts + 1):
+            with open(os.path.join(self.dir, f"rankd.{n}.log"), errors="replace") as f:
+                text = f.read()
+            found = SANITIZER.search(text)
+            assert found is None, f"run {n}:\n{text[found.start():][:8000]}"
+
+    def replay(self, into, *arguments, **options):
+        """rankd replay into the directory of that name beside data: {"digest", "records", "learned", "seconds"}."""
+        changed = [part for key, value in options.items() for part in ("-o", f"{key.replace('__', '.', 1)}={value}")]
+        done = run("rankd", "replay", *self.overrides(), *changed, *arguments, "--json", "--into", os.path.join(self.dir, into),
+                   timeout_s=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def log_dir(self):
+        return os.path.join(self.data_dir, "log")
 
     def get(self, path, headers=None, **parameters):
         return http_request(self.http, "GET", query(path, parameters), headers=headers)

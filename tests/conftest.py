@@ -1,4 +1,4 @@
-"""Fixtures: a daemon of one's own for each test, one Kafka broker for all of them."""
+"""Fixtures of system, crash and replay tests: a daemon of one's own for each test, one Kafka broker for all of them."""
 import os
 import re
 import shutil
@@ -7,9 +7,15 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "system"))
 
 from rankd import Kafka, Rankd  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "kafka" in item.fixturenames:
+            item.add_marker(pytest.mark.broker)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -17,6 +23,7 @@ def pytest_runtest_makereport(item, call):
     """Tells the fixtures whether the test failed, and adds the daemons' logs to the report."""
     outcome = yield
     report = outcome.get_result()
+    item.broken = getattr(item, "broken", False) or report.failed
     if report.when == "call" and report.failed:
         for daemon in getattr(item, "daemons", []):
             report.sections.append((f"log of {daemon.data_dir}", daemon.log()[-20000:]))
@@ -41,8 +48,15 @@ def make_rankd(request, scratch):
         return daemon
 
     yield make
-    for daemon in request.node.daemons:
-        daemon.close()
+    broken = getattr(request.node, "broken", False)
+    try:
+        for daemon in request.node.daemons:
+            daemon.close(orderly=not broken)
+        for daemon in request.node.daemons:
+            daemon.check_sanitizers()
+    finally:
+        for daemon in request.node.daemons:
+            daemon.close()
 
 
 @pytest.fixture
