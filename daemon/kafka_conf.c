@@ -1,10 +1,12 @@
 /* librdkafka's configuration: what rankd fixes, what it prefers, what the operator passes through. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
+#include <time.h>
 
 #include "daemon/kafka_priv.h"
 #include "lib/base/hash.h"
+#include "lib/base/mem.h"
 
 #define BOTH (-1)
 
@@ -32,9 +34,10 @@ static const struct setting settings[] = {
     {KAFKA_CONSUMER, "max.poll.interval.ms", "86400000", "a full queue may make reading wait"},
     {KAFKA_CONSUMER, "topic.metadata.refresh.interval.ms", "-1", NULL}, /* rankd refreshes by itself this often */
     /* A refused fetch makes librdkafka ask for metadata, which we notice, before it fetches again. */
-    {KAFKA_CONSUMER, "topic.metadata.refresh.fast.interval.ms", "100", "a replaced topic must be noticed"},
-    {KAFKA_CONSUMER, "fetch.error.backoff.ms", "1000", "a replaced topic must be noticed"},
+    {KAFKA_CONSUMER, "topic.metadata.refresh.fast.interval.ms", "10", "a replaced topic must be noticed"},
+    {KAFKA_CONSUMER, "fetch.error.backoff.ms", "500", "a replaced topic must be noticed"},
     {KAFKA_CONSUMER, "queued.max.messages.kbytes", "65536", NULL},
+    {KAFKA_CONSUMER, "queued.min.messages", "250000", NULL}, /* a full queue is looked at again only a second later */
     {KAFKA_CONSUMER, "check.crcs", "true", NULL},
     {KAFKA_PRODUCER, "enable.idempotence", "true", "an acknowledged event is in the log once"},
     {KAFKA_PRODUCER, "acks", "all", "an acknowledged event is durable"},
@@ -214,4 +217,56 @@ int kafka_client_new(const struct config *c, enum kafka_role role, const struct 
     log_effective(c, role, rk);
     *out = rk;
     return 0;
+}
+
+/* --- ending --- */
+
+struct closing { /* shared by who waits and who closes; the last one frees it */
+    pthread_mutex_t lock;
+    pthread_cond_t done_cond;
+    rd_kafka_t *rk;
+    bool done, abandoned;
+};
+
+static void *close_run(void *arg) {
+    struct closing *c = arg;
+    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    pthread_mutex_lock(&c->lock);
+    c->done = true;
+    const bool mine = c->abandoned;
+    pthread_cond_signal(&c->done_cond);
+    pthread_mutex_unlock(&c->lock);
+    if (mine) mem_free(c);
+    return NULL;
+}
+
+bool kafka_client_close(rd_kafka_t *rk) {
+    struct closing *c = mem_zalloc(sizeof *c);
+    pthread_condattr_t steady;
+    pthread_t thread;
+    struct timespec until;
+    if (!c) return false;
+    c->rk = rk;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->done_cond, &steady);
+    pthread_condattr_destroy(&steady);
+    if (pthread_create(&thread, NULL, close_run, c)) {
+        mem_free(c);
+        return false;
+    }
+    pthread_detach(thread);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += KAFKA_CLOSE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&c->lock);
+    while (!c->done && pthread_cond_timedwait(&c->done_cond, &c->lock, &until) != ETIMEDOUT) {
+    }
+    const bool done = c->done;
+    c->abandoned = !done;
+    pthread_mutex_unlock(&c->lock);
+    if (done) mem_free(c);
+    return done;
 }

@@ -16,9 +16,11 @@
 
 #define KAFKA_REFRESH_MS                                                                                               \
     10000 /* new partitions and ends are looked for this often, or as topic.metadata.refresh.interval.ms */
-#define KAFKA_RETRY_MS   500  /* between attempts while the broker is away */
-#define KAFKA_CALL_MS    1000 /* longest wait for one answer of the broker */
-#define KAFKA_CONFIRM_MS 3000 /* a log that ends before our position must still do so this much later */
+#define KAFKA_RETRY_MS   500   /* between attempts while the broker is away */
+#define KAFKA_CALL_MS    1000  /* longest wait for one answer of the broker */
+#define KAFKA_REMIND_MS  60000 /* between log lines while the broker stays away */
+#define KAFKA_CLOSE_MS   1000  /* longest wait for a client's end */
+#define KAFKA_CONFIRM_MS 3000  /* a log that ends before our position must still do so this much later */
 
 /* --- kafka_conf.c: configuration shared by consumer and producer --- */
 
@@ -39,6 +41,10 @@ struct kafka_callbacks {
 };
 int kafka_client_new(const struct config *c, enum kafka_role role, const struct kafka_callbacks *callbacks,
                      void *opaque, rd_kafka_t **out, struct err *e) ERR_MUST_CHECK;
+/* Ends a client, waiting at most KAFKA_CLOSE_MS: librdkafka 2.0 can wait for ever for a thread of its own once a topic
+ * was deleted under it. False when it did not end: its threads, and the opaque they may still use, must then be left
+ * alone for the rest of the process. */
+bool kafka_client_close(rd_kafka_t *rk) ERR_MUST_CHECK;
 /* Checks without making a client. */
 int kafka_conf_check(const struct config *c, enum kafka_role role, struct err *e) ERR_MUST_CHECK;
 /* The value passed through for a key of librdkafka; NULL when there is none. */
@@ -93,6 +99,7 @@ struct source_kafka {
     uint64_t max_age_ns;
     pthread_t thread;
     bool thread_runs;
+    bool abandoned; /* a client that did not end may still use this struct */
 
     rd_kafka_t *rk;
     char cluster[64];
@@ -104,7 +111,8 @@ struct source_kafka {
     uint64_t next_check_ns, last_check_ns;
     uint64_t metadata_known;                 /* of watch.metadata_asked: those accounted for */
     struct kafka_partition *oldest, *newest; /* staged */
-    struct log_limit limit_away, limit_other, limit_memory;
+    uint64_t remind_ns;                      /* when the next line about the absence is due */
+    struct log_limit limit_other, limit_memory;
     size_t n_topics;
     struct kafka_topic *topics; /* (n_topics) */
 };

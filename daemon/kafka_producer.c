@@ -37,6 +37,7 @@ struct kafka_producer {
     pthread_rwlock_t client; /* read: rk is used; write: it is replaced. Taken before lock. */
     rd_kafka_t *rk;          /* NULL while there is none */
     rd_kafka_topic_t *topic;
+    bool abandoned; /* a client that did not end may still use this struct */
 
     pthread_mutex_t lock; /* of what follows and of the tickets */
     bool denied;
@@ -256,7 +257,7 @@ static void client_close(struct kafka_producer *p) {
     rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     for (int i = 0; i < 10 && rd_kafka_outq_len(p->rk) > 0; i++) rd_kafka_flush(p->rk, 100);
     if (p->topic) rd_kafka_topic_destroy(p->topic);
-    rd_kafka_destroy(p->rk);
+    if (!kafka_client_close(p->rk)) p->abandoned = true;
     p->topic = NULL;
     p->rk = NULL;
 }
@@ -348,5 +349,5 @@ void kafka_producer_free(struct kafka_producer *p) {
     if (!p) return;
     pthread_rwlock_destroy(&p->client);
     pthread_mutex_destroy(&p->lock);
-    mem_free(p);
+    if (!p->abandoned) mem_free(p);
 }

@@ -167,7 +167,10 @@ static void error_cb(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     }
     if (code == RD_KAFKA_RESP_ERR__FATAL) k->reopen = true;
     log_quote(quoted, sizeof quoted, reason, strlen(reason));
-    log_limited(&k->limit_other, LOG_WARN, "kafka_error", " code=%s text=%s", rd_kafka_err2name(code), quoted);
+    if (k->away) /* said already */
+        log_line(LOG_DEBUG, "kafka_error", " code=%s text=%s", rd_kafka_err2name(code), quoted);
+    else
+        log_limited(&k->limit_other, LOG_WARN, "kafka_error", " code=%s text=%s", rd_kafka_err2name(code), quoted);
 }
 
 /* --- the thread --- */
@@ -196,7 +199,10 @@ static void step(struct source_kafka *k) {
 
 static void client_close(struct source_kafka *k) {
     for (size_t i = 0; i < k->n_topics; i++) kafka_topic_close(&k->topics[i]);
-    if (k->rk) rd_kafka_destroy_flags(k->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (k->rk && !kafka_client_close(k->rk)) {
+        k->abandoned = true;
+        log_line(LOG_WARN, "kafka_close", " text=\"librdkafka did not end in time, its threads are left behind\"");
+    }
     k->rk = NULL;
 }
 
@@ -341,5 +347,5 @@ void source_kafka_free(struct source_kafka *k) {
     for (size_t i = 0; i < k->n_topics; i++)
         for (uint32_t p = 0; p < k->topics[i].n; p++) mem_free(k->topics[i].parts[p]);
     mem_free(k->topics);
-    mem_free(k);
+    if (!k->abandoned) mem_free(k);
 }

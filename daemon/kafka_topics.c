@@ -32,9 +32,13 @@ void kafka_state(struct source_kafka *k, enum source_state state) {
 }
 
 static void gone_away(struct source_kafka *k, rd_kafka_resp_err_t err) {
+    const uint64_t now_ns = clock_steady_ns();
+    if (!k->away || now_ns >= k->remind_ns) {
+        log_line(LOG_WARN, "kafka_away", " reason=%s", rd_kafka_err2name(err));
+        k->remind_ns = now_ns + KAFKA_REMIND_MS * MS;
+    }
     k->away = k->suspect = true;
     kafka_state(k, SOURCE_AWAY);
-    log_limited(&k->limit_away, LOG_WARN, "kafka_away", " reason=%s", rd_kafka_err2name(err));
 }
 
 static void came_back(struct source_kafka *k) {
