@@ -19,9 +19,10 @@ int workers_start(struct api *a, const struct http_tokens *tokens, struct worker
 /* Main thread; return once every worker has taken them, so that old tokens may then be freed. */
 void workers_set_limits(struct workers *w, const struct http_limits *l);
 void workers_set_tokens(struct workers *w, const struct http_tokens *t);
+int workers_set_hosts(struct workers *w, const char *hosts) ERR_MUST_CHECK; /* ERR_NOMEM: some keep the old ones */
 
-/* Requests under way in all workers; any thread. */
-unsigned workers_open(const struct workers *w);
+/* Requests under way in all workers; asks each of them. Before workers_stop. */
+unsigned workers_open(struct workers *w);
 
 /* Stops accepting, lets requests under way end for at most limit_ms, then closes what is left and ends the threads. */
 void workers_stop(struct workers *w, int64_t limit_ms);

@@ -91,7 +91,7 @@ static int read_field(struct parser *p, const char *name, const json_t *value) {
     }
     char field[64];
     snprintf(field, sizeof field, "%s", name);
-    return err_set(p->e, ERR_SYNTAX, field, "unknown field \"%s\"; known: %s", field,
+    return err_set(p->e, ERR_MISMATCH, field, "unknown field \"%s\"; known: %s", field,
                    all ? "user, history, exclude, items, k, keep_used" : "user, items, history");
 }
 

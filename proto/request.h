@@ -35,8 +35,9 @@ struct request {
     void *json, *memory; /* what the slices point into; private */
 };
 
-/* ERR_SYNTAX: no such object, or a field of the wrong kind; ERR_RANGE: past a limit, which is written to limit as text
- * (empty otherwise); ERR_NOMEM. e->field names the field, empty for the whole body. */
+/* ERR_SYNTAX: no such object, or a field of the wrong kind; ERR_MISMATCH: an unknown field; ERR_RANGE: past a limit,
+ * which is written to limit as text (empty otherwise); ERR_NOMEM. e->field names the field, empty for the whole body.
+ */
 int request_parse(struct slice body, enum request_kind kind, const struct request_limits *l, struct request *out,
                   char limit[REQUEST_LIMIT_TEXT], struct err *e) ERR_MUST_CHECK;
 void request_free(struct request *r); /* a zeroed one is fine; twice too */

@@ -89,11 +89,11 @@ static void refusals(void **state) {
         {REQUEST_RECOMMEND, "{\"history\":[\"a\",null]}", ERR_SYNTAX, "history", "", "text or an integer"},
         {REQUEST_RECOMMEND, "{\"items\":[1,2,3,4]}", ERR_RANGE, "items", "3", "more than 3"},
         {REQUEST_RECOMMEND, "{\"exclude\":[1,2,3,4]}", ERR_RANGE, "exclude", "3", "more than 3"},
-        {REQUEST_RECOMMEND, "{\"usr\":\"u\"}", ERR_SYNTAX, "usr", "", "known: user"},
+        {REQUEST_RECOMMEND, "{\"usr\":\"u\"}", ERR_MISMATCH, "usr", "", "known: user"},
         {REQUEST_SCORE, "{\"user\":\"u\"}", ERR_SYNTAX, "items", "", "missing"},
         {REQUEST_SCORE, "{\"items\":null}", ERR_SYNTAX, "items", "", "missing"},
-        {REQUEST_SCORE, "{\"items\":[\"a\"],\"k\":3}", ERR_SYNTAX, "k", "", "unknown field"},
-        {REQUEST_SCORE, "{\"items\":[\"a\"],\"exclude\":[]}", ERR_SYNTAX, "exclude", "", "unknown field"},
+        {REQUEST_SCORE, "{\"items\":[\"a\"],\"k\":3}", ERR_MISMATCH, "k", "", "unknown field"},
+        {REQUEST_SCORE, "{\"items\":[\"a\"],\"exclude\":[]}", ERR_MISMATCH, "exclude", "", "unknown field"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct request r = {.k = 77};
