@@ -76,6 +76,12 @@ static inline float *item_q(const struct items *t, uint32_t row) {
 }
 static inline float *item_y(const struct items *t, uint32_t row) { return item_q(t, row) + t->dim; }
 
+/* Starts bringing the head and q of a row from memory. */
+static inline void item_prefetch(const struct items *t, uint32_t row) {
+    const char *at = (const char *)item_head(t, row), *end = (const char *)item_y(t, row);
+    for (; at < end; at += 64) __builtin_prefetch(at);
+}
+
 /* Any thread, inside an epoch section (the learner needs none). ITEM_NONE when unknown. The id lives to the section's
  * end. */
 uint32_t items_find(const struct items *t, struct slice id);

@@ -15,7 +15,7 @@ struct learn {
     uint64_t filter[FILTER_WORDS]; /* items the user may have: one bit by row; a hit is looked up in used */
     uint32_t *used;                /* (n_used) */
     uint32_t n_used, cap_used;
-    uint32_t negatives[MODEL_MAX_NEGATIVES];
+    uint32_t first[MODEL_MAX_NEGATIVES], negatives[MODEL_MAX_NEGATIVES];
     float r[MODEL_MAX_NEGATIVES], a[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES];
     float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
 };
@@ -58,26 +58,30 @@ static bool is_used(const struct learn *l, uint32_t row) {
     return false;
 }
 
+static uint32_t draw_one(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
+    const struct items *t = m->items;
+    return draw_unit(bits) < share ? m->recent->ring[draw_below(bits, n_recent)] : t->live[draw_below(bits, t->n_live)];
+}
+
 /* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user
- * has. A draw that finds none in TRIES tries is left out. */
+ * has. A draw that finds none in TRIES tries is left out. First tries are all drawn before any is looked at, so that
+ * their rows are on the way from memory together. */
 static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t item, uint64_t key) {
     const struct items *t = m->items;
     const struct recent *recent = m->recent;
     uint32_t n = 0, n_recent = recent_size(recent);
-    float share = n_recent ? m->params.recent_share : 0;
+    float share = n_recent ? m->params.recent_share : 0, often_recent = share * (float)t->n_live;
+    for (uint32_t q = 0; q < m->params.negatives; q++) {
+        uint32_t j = l->first[q] = draw_one(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
+        item_prefetch(t, j);
+        __builtin_prefetch(&recent->often[j]);
+    }
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
-            uint64_t bits = draw_bits(key, (uint64_t)q * TRIES + k);
-            uint32_t j = draw_unit(bits) < share ? recent->ring[draw_below(bits, n_recent)]
-                                                 : t->live[draw_below(bits, t->n_live)];
+            uint32_t j = k ? draw_one(m, draw_bits(key, (uint64_t)q * TRIES + k), share, n_recent) : l->first[q];
             if (j == item || !item_head(t, j)->live || is_used(l, j)) continue;
-            __builtin_prefetch(item_head(t, j));
-            __builtin_prefetch(item_q(t, j));
-            __builtin_prefetch(item_q(t, j) + 16);
-            __builtin_prefetch(item_q(t, j) + 32);
             l->negatives[n] = j;
-            l->often[n++] =
-                n_recent ? 1 - share + share * (float)t->n_live * (float)recent->often[j] / (float)n_recent : 1;
+            l->often[n++] = n_recent ? 1 - share + often_recent * (float)recent->often[j] / (float)n_recent : 1;
             break;
         }
     return n;

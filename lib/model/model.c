@@ -11,8 +11,9 @@
 #include "lib/model/ops.h"
 #include "lib/model/recent.h"
 
-#define MAX_BASKET 10000
-#define OPS_LIMIT  (SIZE_MAX / 4)
+#define MAX_BASKET    10000
+#define PREFETCH_ROWS 8u
+#define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
 
@@ -252,6 +253,11 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
 void model_publish(struct model *m) {
     struct items *t = m->items;
     for (uint32_t k = 0; k < t->n_touched; k++) {
+        if (k + PREFETCH_ROWS < t->n_touched) {
+            uint32_t ahead = t->touched[k + PREFETCH_ROWS];
+            item_prefetch(t, ahead);
+            __builtin_prefetch(m->scan->codes + (size_t)ahead * m->scan->dim, 1);
+        }
         t->is_touched[t->touched[k]] = 0;
         scan_put(m->scan, t, t->touched[k]);
     }
