@@ -136,6 +136,12 @@ def test_bad_events_in_the_log_are_kept_for_inspection(make_rankd):
     assert "no_item" in kept and "not_json" in kept and "file:old" in kept
 
 
+def test_when_every_line_is_bad_the_answer_is_400_and_still_lists_them(rankd):
+    answer = rankd.post("/v1/events", "no json\n{}\n", NDJSON)
+    assert answer.status == 400 and answer.error()
+    assert answer.json["accepted"] == 0 and [x["index"] for x in answer.json["rejected"]] == [0, 1]
+
+
 @pytest.mark.parametrize("body, content_type, status", [
     ("{}", "text/plain", 415),
     ("", "application/json", 400),
