@@ -187,6 +187,6 @@ int replay_feed_only(struct replay_feed *f, const char **source, uint64_t *first
         snprintf(name, sizeof name, "kafka:%.250s", f->o->topics[0]);
         *source = name;
     }
-    *first = f->n_parts ? f->parts[0].start : 0;
+    *first = f->n_parts ? f->parts[0].start : kafka_reader_first(f->topics[0], 0);
     return 0;
 }
