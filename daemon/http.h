@@ -4,8 +4,10 @@
  * it says otherwise. Only requests that cannot be read in two ways get through: exactly one Host, at most one
  * Content-Length of digits, no Transfer-Encoding (411), no NUL, bare LF, folded or nameless header. Everything else is
  * answered with a JSON error and the connection is closed. HEAD is GET without its body. Pipelined requests are
- * answered in order. Each connection has a deadline for a whole request and one for idling; each listener a bound on
- * connections (it stops accepting, and again at EMFILE until a timer has passed). */
+ * answered in order: the next one is not looked at before the reply. A POST or PUT without Content-Length is answered
+ * 411 where the route takes a body, and has none where it does not. Each connection has a deadline for a whole request,
+ * one for idling, and one for taking the reply (request_timeout_ms again); each server has a bound on connections (it
+ * stops accepting, and again at EMFILE until a timer has passed). No signal is raised by a peer that went away. */
 #ifndef RANKD_DAEMON_HTTP_H
 #define RANKD_DAEMON_HTTP_H
 
@@ -52,7 +54,9 @@ struct http_tokens; /* bearer tokens with scopes, immutable once loaded; compare
 int http_tokens_load(const char *path, struct http_tokens **out, struct err *e) ERR_MUST_CHECK;
 void http_tokens_free(struct http_tokens *t);
 
-struct http_stats { /* relaxed atomics, readable by any thread */
+/* Relaxed atomics, readable by any thread. timeouts: requests and replies cut by a deadline, not idle connections;
+ * disconnects: peers that went away in the middle of a request or reply; malformed: refused by the parser. */
+struct http_stats {
     _Atomic uint64_t accepted, refused_emfile, at_connection_limit, open, timeouts, disconnects, malformed;
     _Atomic uint64_t replies[6]; /* by hundreds: [2] = 2xx */
 };
@@ -62,7 +66,9 @@ struct http_server_options {
     size_t n_routes;
     void *arg; /* given to handlers */
     struct http_limits limits;
-    const char *hosts;                /* as option http.hosts; NULL or "*" = any (unix sockets) */
+    /* As option http.hosts, copied. NULL or "*" = any (unix sockets); "" = localhost, 127.0.0.1, [::1] and the address
+     * in digits the connection came to; else a comma-separated list, each with a port or for any port. */
+    const char *hosts;
     const struct http_tokens *tokens; /* NULL = every request has every scope; otherwise HTTP_OPEN alone is free */
     struct http_stats *stats;         /* shared by the servers of one listener */
     /* Called once a reply was handed to the socket: route (NULL when none matched), status, time since the first byte
@@ -73,40 +79,44 @@ struct http_server_options {
 int http_server_new(struct event_base *base, const struct http_server_options *o, struct http_server **out,
                     struct err *e) ERR_MUST_CHECK;
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
-void http_server_set_tokens(struct http_server *s,
-                            const struct http_tokens *tokens);                      /* the old ones may then be freed */
+/* The old ones may then be freed. */
+void http_server_set_tokens(struct http_server *s, const struct http_tokens *tokens);
 int http_server_set_hosts(struct http_server *s, const char *hosts) ERR_MUST_CHECK; /* copied; ERR_NOMEM */
 
-/* Takes over a listening socket (several servers may share one made with SO_REUSEPORT, or the same descriptor dup'ed).
- */
+/* Takes over a listening socket, unless it fails; several servers may listen on one address, each with a socket made
+ * with SO_REUSEPORT or a dup of the same one. */
 int http_server_listen(struct http_server *s, int fd, struct err *e) ERR_MUST_CHECK;
-/* Stops accepting; open exchanges go on. http_server_free closes everything at once (deferred exchanges stay valid
- * until their http_reply, which then does nothing but free them). */
+/* Stops accepting and closes idle connections; open exchanges go on and end with Connection: close. http_server_free
+ * closes everything at once (deferred exchanges stay valid until their http_reply, which then does nothing but free
+ * them). */
 void http_server_stop(struct http_server *s);
 void http_server_free(struct http_server *s);
 unsigned http_server_open(const struct http_server *s); /* connections with a request under way */
 
 /* Listening sockets. address is "host:port" ("[::1]:8080" for IPv6); a port of 0 picks a free one. *fd is non-blocking,
  * close-on-exec. bound (NULL allowed) receives the text of the address really bound. loopback tells whether the address
- * is reachable from this machine alone. A stale unix socket file is replaced, a live one refused (ERR_BUSY). */
+ * is reachable from this machine alone. A unix socket has mode 0600; a stale file is replaced, a live one refused
+ * (ERR_BUSY), anything else at the path too (ERR_MISMATCH). */
 int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback,
                     struct err *e) ERR_MUST_CHECK;
 int http_listen_unix(const char *path, int *fd, struct err *e) ERR_MUST_CHECK;
 
 /* Replies. Exactly one reply per exchange, on the owning thread, inside the handler or later; x is gone afterwards.
- * body is copied. headers: extra header lines "Name: value\r\n" or NULL. */
+ * status is 200 to 599. body is copied; from a scratch that failed it becomes a 500.
+ * headers: extra header lines "Name: value\r\n" or NULL. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const char *headers, struct slice body);
 /* {"error":{"code","message","field","limit"}}; field and limit may be NULL. 405 needs headers with Allow, 429 and 503
  * Retry-After. */
 void http_reply_error(struct http_exchange *x, int status, const char *code, const char *message, const char *field,
                       const char *limit, const char *headers);
-/* A buffer of the server for building the body of the current reply: cleared at each call, never freed by handlers. */
+/* A buffer of the server (at most 256 MiB) for building the body of the current reply: cleared at each call, never
+ * freed by handlers. */
 struct buf *http_scratch(struct http_exchange *x);
 /* The base that owns x, for a handler that replies later. */
 struct event_base *http_base(struct http_exchange *x);
 
 /* Value of a query parameter, percent-decoded into out ('+' is a space). 1 found, 0 absent, ERR_SYNTAX for bad
- * encoding, a NUL or a repeated name, ERR_RANGE when longer than size - 1. */
+ * encoding, a NUL (anywhere in the query) or a repeated name, ERR_RANGE when longer than size - 1. */
 int http_query(struct slice query, const char *name, char *out, size_t size) ERR_MUST_CHECK;
 /* The first query parameter whose name is not in the comma-separated list known: copied into out, 1; else 0. */
 int http_query_unknown(struct slice query, const char *known, char *out, size_t size);

@@ -25,7 +25,7 @@ static int split(const char *address, char host[256], char port[8], struct err *
     if (n > 2 && address[0] == '[' && address[n - 1] == ']') {
         from++;
         n -= 2;
-    } else if (n > 0 && memchr(address, ':', n)) {
+    } else if (n > 0 && (address[0] == '[' || memchr(address, ':', n))) {
         n = 0;
     }
     unsigned value = 0;

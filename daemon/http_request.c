@@ -24,23 +24,29 @@ static bool deny(struct http_conn *c, const struct http_fault *f, const char *he
     return false;
 }
 
-/* Decoded in place: nothing of the head is read twice. */
-static struct slice decode_path(struct http_conn *c) {
-    char *path = c->in + c->begin + c->parser.head.path.at;
-    ptrdiff_t n = http_decode(path, c->parser.head.path.n, path, false);
-    CHECK(n >= 0);
-    return slice_of(path, (size_t)n);
-}
-
-/* The media type alone, in lower case, in place. */
-static struct slice media_type(struct http_conn *c) {
-    char *p = c->in + c->begin + c->parser.head.content_type.at;
+/* Decodes the path in place, and cuts the content type to the media type in lower case: nothing of the head is read by
+ * the parser any more. */
+static void tidy_head(struct http_conn *c) {
+    struct http_head *head = &c->parser.head;
+    char *path = c->in + c->begin + head->path.at, *type = c->in + c->begin + head->content_type.at;
+    ptrdiff_t decoded = http_decode(path, head->path.n, path, false);
+    CHECK(decoded >= 0);
+    head->path.n = (size_t)decoded;
     size_t n = 0;
-    while (n < c->parser.head.content_type.n && p[n] != ';' && p[n] != ' ' && p[n] != '\t') {
-        if (p[n] >= 'A' && p[n] <= 'Z') p[n] = (char)(p[n] + ('a' - 'A'));
+    while (n < head->content_type.n && type[n] != ';' && type[n] != ' ' && type[n] != '\t') {
+        if (type[n] >= 'A' && type[n] <= 'Z') type[n] = (char)(type[n] + ('a' - 'A'));
         n++;
     }
-    return slice_of(p, n);
+    head->content_type.n = n;
+}
+
+/* The request's slices, which hold until more is read. */
+static void point_into_buffer(struct http_conn *c) {
+    const struct http_head *head = &c->parser.head;
+    struct http_request *r = &c->exchange.request;
+    r->path = span_of(c, head->path);
+    r->query = span_of(c, head->query);
+    r->content_type = span_of(c, head->content_type);
 }
 
 static bool is_listed(struct slice type, const char *list) {
@@ -116,9 +122,8 @@ bool http_request_head(struct http_conn *c) {
     struct http_request *r = &c->exchange.request;
     c->last = head->close;
     r->method = head->method == HTTP_HEAD ? HTTP_GET : head->method;
-    r->path = decode_path(c);
-    r->query = span_of(c, head->query);
-    r->content_type = media_type(c);
+    tidy_head(c);
+    point_into_buffer(c);
     if (!http_host_allowed(c->server->o.hosts, span_of(c, head->host), c->fd)) return deny(c, &host, NULL);
     if (!find_route(c) || !may_ask(c) || !may_send(c)) return false;
     c->need = head->size + (head->content_length > 0 ? (size_t)head->content_length : 0);
@@ -154,6 +159,7 @@ void http_request_whole(struct http_conn *c) {
     size_t head = c->parser.head.size;
     struct slice body = slice_of(c->in + c->begin + head, c->need - head);
     if (c->parser.head.coding == HTTP_GZIP && body.n > 0 && !unpack(c, &body)) return;
+    point_into_buffer(c); /* the buffer may have moved since the head was read */
     x->request.body = body;
     http_conn_phase(c, PHASE_HANDLER, x->started_ns);
     x->route->handle(x, &x->request, c->server->o.arg);
