@@ -96,6 +96,7 @@ struct api_lag_now api_lag_now(const struct source *s, uint32_t partition, doubl
     l.position = atomic_load_explicit(&s->sent[partition], memory_order_relaxed);
     l.end = atomic_load_explicit(&s->end[partition], memory_order_relaxed);
     l.offsets = l.end > l.position ? l.end - l.position : 0;
-    l.events = l.bytes && l.offsets ? (uint64_t)((double)l.offsets / event_bytes + 0.999) : l.offsets;
+    l.events = l.offsets;
+    if (l.bytes && l.offsets) l.events = 1 + (uint64_t)((double)(l.offsets - 1) / event_bytes);
     return l;
 }

@@ -1,10 +1,10 @@
 /* Request bodies: what is taken, what is refused and what the refusal names. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
