@@ -126,6 +126,7 @@ static int take_record(void *arg, struct slice json) {
     if (p->n == p->max) return ERR_FULL;
     event_arena_reset(s->arena);
     enum event_reason reason = event_decode(json, &c, s->arena, &ev, &e);
+    if (reason == EVENT_NO_MEMORY) return ERR_NOMEM;
     size_t start = p->job.lines.n;
     int rc = reason == EVENT_OK ? accept_event(p, json, &ev) : 0;
     if (rc < 0) return rc;
@@ -151,7 +152,8 @@ static void reply_counts(struct post *p) {
     buf_init(&b, p->list.n + 4096);
     buf_add_char(&b, '{');
     if (none)
-        buf_add_str(&b, "\"error\":{\"code\":\"all_rejected\",\"message\":\"no event was accepted; see rejected\"},");
+        buf_add_str(&b, "\"error\":{\"code\":\"all_rejected\",\"message\":\"no event was accepted; see "
+                        "rejected\",\"field\":null,\"limit\":null},");
     buf_printf(&b, "\"accepted\":%zu,\"without_id\":%zu,\"rejected_total\":%zu,\"rejected\":[", p->job.n_events,
                p->without_id, p->n_rejected);
     buf_add(&b, p->list.p, p->list.n);
