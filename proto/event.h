@@ -35,15 +35,16 @@ enum event_reason {
     EVENT_TYPE_DENIED, /* this source may not send this type */
     EVENT_NO_USER,
     EVENT_NO_ITEM,
-    EVENT_BAD_ID,     /* an id that is empty, too long, or neither text nor integer */
-    EVENT_BAD_TIME,   /* ts in none of the three forms, or outside 1970 to 9999 */
+    EVENT_BAD_ID,         /* an id that is empty, too long, or neither text nor integer */
+    EVENT_BAD_TIME,       /* ts in none of the three forms, or outside 1970 to 9999 */
     EVENT_NO_TIME_AT_ALL, /* no ts and the source has no time of its own */
-    EVENT_BAD_NUMBER, /* value, quantity or price that is not a finite number in range */
-    EVENT_BAD_ITEMS,  /* items is not a list of 1 to max_basket ids or objects with one, or given beside item */
-    EVENT_BAD_FIELD,  /* any other known field of the wrong kind (features, categories, available, expires, ...) */
-    EVENT_RESERVED,   /* a field name that only rankd may write */
-    EVENT_DUPLICATE,  /* an id seen before: given by the learner, not by the decoder */
-    EVENT_ITEMS_FULL, /* model.max_items reached: given by the learner */
+    EVENT_BAD_NUMBER,     /* value, quantity or price that is not a finite number in range */
+    EVENT_BAD_ITEMS,      /* items is not a list of 1 to max_basket ids or objects with one, or given beside item */
+    EVENT_BAD_FIELD,      /* any other known field of the wrong kind (features, categories, available, expires, ...) */
+    EVENT_RESERVED,       /* a field name that only rankd may write */
+    EVENT_DUPLICATE,      /* an id seen before: given by the learner, not by the decoder */
+    EVENT_ITEMS_FULL,     /* model.max_items reached: given by the learner */
+    EVENT_NO_MEMORY, /* no verdict: memory was refused (e->code is ERR_NOMEM); the same record may be decoded again */
     EVENT_REASONS
 };
 
@@ -54,20 +55,20 @@ struct event_item {
 
 struct event {
     enum event_kind kind;
-    int type;            /* index into the rules' types for EVENT_BEHAVIOUR, else -1 */
-    struct slice id;     /* empty when absent */
-    struct slice user;   /* empty for EVENT_ITEM, and for EVENT_DELETE of an item */
+    int type;          /* index into the rules' types for EVENT_BEHAVIOUR, else -1 */
+    struct slice id;   /* empty when absent */
+    struct slice user; /* empty for EVENT_ITEM, and for EVENT_DELETE of an item */
     struct slice session, request;
-    int64_t ts_ms;       /* EVENT_NO_TIME when absent */
-    int64_t arrival_ms;  /* what intake wrote; EVENT_NO_TIME in a record that did not come through intake */
-    double value, quantity; /* NaN when absent */
-    struct event_item *items; /* behaviour, impression: 1 or more; EVENT_ITEM and EVENT_DELETE of an item: one; else none */
+    int64_t ts_ms;            /* of ts, else arrival_ms, else the record's own */
+    int64_t arrival_ms;       /* what intake wrote; EVENT_NO_TIME in a record that did not come through intake */
+    double value, quantity;   /* NaN when absent */
+    struct event_item *items; /* behaviour, impression: 1 or more; item, delete of an item: one; else none */
     size_t n_items;
-    bool basket;         /* items came as a list: one moment */
+    bool basket; /* items came as a list: one moment */
     /* EVENT_ITEM */
-    int available;       /* 1, 0, or -1 when not said */
-    int64_t expires_ms;  /* EVENT_NO_TIME when not said; -1 for null (never expires) */
-    struct slice description; /* EVENT_ITEM, EVENT_USER: the whole event as it came, to be stored */
+    int available;            /* 1, 0, or -1 when not said */
+    int64_t expires_ms;       /* EVENT_NO_TIME when not said; -1 for null (never expires) */
+    struct slice description; /* EVENT_ITEM, EVENT_USER: the whole event as it came (no _arrival), to be stored */
 };
 
 /* What the decoder must know; made once from the configuration, read by any thread. */
@@ -87,19 +88,21 @@ struct event_rules {
 #define EVENT_ALLOW_ITEM       (1u << 17)
 #define EVENT_ALLOW_USER       (1u << 18)
 #define EVENT_ALLOW_DELETE     (1u << 19)
-/* From "behaviour" (every configured type and impression), "all", or a comma-separated list of type names. */
+/* From "behaviour" (every configured type and impression), "all", or a comma-separated list of type names, in which
+ * these two words may stand too. ERR_SYNTAX. */
 int event_allow_parse(const struct event_rules *rules, const char *text, uint32_t *allow, struct err *e) ERR_MUST_CHECK;
-/* From comma-separated lists of names as in the options events.user ... events.id. */
+/* From comma-separated lists of names as in the options events.user ... events.id: 1 to 4 different names of 1 to 32
+ * bytes of UTF-8, none that is a field of its own (value, items, ...). ERR_SYNTAX, ERR_RANGE. */
 int event_names_parse(const char *text, struct event_names *out, struct err *e) ERR_MUST_CHECK;
 
 /* What stands around one record. */
 struct event_context {
     const struct event_rules *rules;
     uint32_t allow;
-    int default_type;    /* for records without a type: index, or -1 */
-    struct slice key;    /* the record's key: the user where the event names none; may be empty */
-    int64_t record_ms;   /* the record's own time, used where ts is absent; EVENT_NO_TIME when it has none */
-    bool own_log;        /* the reserved field "_arrival" (ms, first member) is read; elsewhere it is EVENT_RESERVED */
+    int default_type;  /* for records without a type: index, or -1 */
+    struct slice key;  /* the record's key: the user where the event names none (no delete); copied; may be empty */
+    int64_t record_ms; /* the record's own time, used where ts is absent; EVENT_NO_TIME when it has none */
+    bool own_log;      /* the reserved field "_arrival" (ms, first member) is read; elsewhere it is EVENT_RESERVED */
 };
 
 /* Memory for what a decoded event points to beyond the input bytes (unescaped text, items). Blocks never move. */
@@ -110,13 +113,18 @@ size_t event_arena_bytes(const struct event_arena *a);
 void event_arena_free(struct event_arena *a);
 
 /* Decodes one JSON record. Returns EVENT_OK and fills *out (slices point into json or the arena), or the reason, with
- * *e naming the field, the value and the limit (e may be NULL). json need not be terminated; white space around the
- * object is fine. event_decode uses the fast scanner and falls back to jansson; the other two are its halves:
- * event_decode_fast returns -1 when the record is not in the flat common form (never a verdict of its own on such).
- * Both halves give the same verdict and the same event wherever the fast one answers. Thread-safe. */
-enum event_reason event_decode(struct slice json, const struct event_context *c, struct event_arena *a, struct event *out, struct err *e);
-int event_decode_fast(struct slice json, const struct event_context *c, struct event_arena *a, struct event *out, struct err *e);
-enum event_reason event_decode_jansson(struct slice json, const struct event_context *c, struct event_arena *a, struct event *out, struct err *e);
+ * *e naming the field, the value and the limit (e may be NULL). Refused memory gives EVENT_NO_MEMORY with e->code
+ * ERR_NOMEM. json need not be terminated; white space around the object is fine. A line of the own log may be longer
+ * than max_event_bytes by its _arrival. event_decode uses the fast scanner and falls back to jansson; the other two are
+ * its halves: event_decode_fast returns -1 when the record is not in the flat common form (never a verdict of its own
+ * on such). Both halves give the same verdict and the same event wherever the fast one answers. Thread-safe.
+ * jansson is told to use lib/base/mem.h before main; the process keeps the locale "C". */
+enum event_reason event_decode(struct slice json, const struct event_context *c, struct event_arena *a,
+                               struct event *out, struct err *e);
+int event_decode_fast(struct slice json, const struct event_context *c, struct event_arena *a, struct event *out,
+                      struct err *e);
+enum event_reason event_decode_jansson(struct slice json, const struct event_context *c, struct event_arena *a,
+                                       struct event *out, struct err *e);
 
 const char *event_reason_name(enum event_reason r); /* "not_json", ... */
 /* Index of a configured type, or -1. */
@@ -128,7 +136,9 @@ void event_write_line(struct slice json, int64_t arrival_ms, struct buf *out);
 
 /* One body of POST /v1/events taken apart: an object, an array of objects, or JSON Lines. Calls each(arg, record) for
  * every record in order (record points into body), stops when each returns non-zero and returns that. A body that is
- * no such thing from its start gives ERR_SYNTAX with *e; a broken element is passed on as it stands for the decoder to judge. */
-int event_split(struct slice body, int (*each)(void *arg, struct slice record), void *arg, struct err *e) ERR_MUST_CHECK;
+ * no such thing from its start gives ERR_SYNTAX with *e; a broken element is passed on as it stands for the decoder to
+ * judge, and so is whatever follows an array; one that does not end gives an empty record more. */
+int event_split(struct slice body, int (*each)(void *arg, struct slice record), void *arg,
+                struct err *e) ERR_MUST_CHECK;
 
 #endif
