@@ -270,6 +270,15 @@ class Rankd:
     def log_dir(self):
         return os.path.join(self.data_dir, "log")
 
+    def log_events(self):
+        """How many events the own log holds."""
+        n = 0
+        for name in os.listdir(self.log_dir):
+            if name.endswith(".jsonl"):
+                with open(os.path.join(self.log_dir, name), "rb") as f:
+                    n += f.read().count(b"\n")
+        return n
+
     def get(self, path, headers=None, **parameters):
         return http_request(self.http, "GET", query(path, parameters), headers=headers)
 
@@ -306,22 +315,31 @@ class Rankd:
 
     def wait_sequence(self, n, timeout_s=30):
         """Until the model has taken n steps; the status then."""
-        return poll(f"sequence {n}", lambda: self._status_if(lambda s: s["sequence"] >= n), timeout_s)
+        return self._wait_status(f"sequence {n}", lambda s: s["sequence"] >= n, timeout_s)
 
     wait_learned = wait_sequence
 
     def wait_durable(self, n, timeout_s=90):
-        return poll(f"durable sequence {n}", lambda: self._status_if(lambda s: s["durable_sequence"] >= n), timeout_s)
+        return self._wait_status(f"durable sequence {n}", lambda s: s["durable_sequence"] >= n, timeout_s)
+
+    def wait_events(self, n, timeout_s=30):
+        """Until n events are learned or skipped; the status then."""
+        return self._wait_status(f"{n} events learned or skipped", lambda s: s["events"]["learned"] + sum(
+            s["events"]["skipped"].values()) >= n, timeout_s)
 
     def wait_caught_up(self, timeout_s=60):
         """Until every source is read to its end; the status then. What was sent must be durable already."""
-        return poll("sources read to their end",
-                    lambda: self._status_if(lambda s: s["sources"] and all(x["lag_events"] == 0 and x["position"] == x["end"]
-                                                                           for x in s["sources"])), timeout_s)
+        return self._wait_status("sources read to their end", lambda s: s["sources"] and all(
+            x["lag_events"] == 0 and x["position"] == x["end"] for x in s["sources"]), timeout_s)
+
+    def _wait_status(self, what, good, timeout_s):
+        try:
+            return poll(what, lambda: self._status_if(good), timeout_s)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.last_status}") from None
 
     def _status_if(self, good):
-        status = self.status()
-        self.last_status = status
+        self.last_status = status = self.status()
         return status if good(status) else None
 
     def recommend(self, user, **parameters):

@@ -55,7 +55,7 @@ def test_options_come_from_file_environment_and_command_line_in_this_order(make_
 
 
 @pytest.mark.parametrize("option, hints", [
-    ("model.dimm=64", ["model.dimm", "dim"]),
+    ("model.dimm=64", ["dimm", "[model]", "dim"]),
     ("modle.dim=64", ["modle", "model"]),
     ("model.dim=8", ["model.dim", "16", "256"]),
     ("model.dim=abc", ["model.dim", "abc"]),
@@ -99,8 +99,7 @@ def test_nothing_is_lost_or_learned_twice_over_kill_9(make_rankd):
         daemon.send(lines[start:start + 500])
         daemon.kill9()
         daemon.start()
-    daemon.wait_caught_up()
-    status = daemon.status()
+    status = daemon.wait_events(3000)
     digest = daemon.digest()
     daemon.stop()
 
@@ -131,9 +130,10 @@ def test_stop_under_load_is_quick_and_keeps_everything(make_rankd):
     thread.join(60)
     assert stopped.is_set() and 400 <= accepted[0] < len(lines)
     daemon.start()
-    daemon.wait_caught_up()
     # What was acknowledged is there; a request cut off by the stop may be there too.
-    assert accepted[0] <= daemon.status()["sequence"] <= accepted[0] + 200
+    kept = daemon.log_events()
+    assert accepted[0] <= kept <= accepted[0] + 200
+    assert daemon.wait_learned(kept)["sequence"] == kept
 
 
 def test_second_daemon_is_refused_with_the_first_ones_pid(rankd):
@@ -154,6 +154,14 @@ def test_directory_of_another_model_is_refused_and_left_alone(make_rankd, option
     assert refused.returncode > 0
     assert option.split("=")[0].split(".")[1] in refused.stderr, refused.stderr
     assert tree_digest(daemon.data_dir) == before
+
+
+def test_a_restarted_daemon_with_nothing_to_learn_is_caught_up(make_rankd):
+    daemon = make_rankd().start()
+    daemon.send(shop("--events", 100))
+    daemon.wait_learned(100)
+    daemon.restart()
+    assert daemon.wait_caught_up()["sequence"] == 100
 
 
 def test_digest_and_verify_of_a_directory_not_in_use(make_rankd):
