@@ -46,7 +46,7 @@ int event_type_index(const struct event_rules *rules, struct slice name) {
     if (name.n == 0 || name.n >= sizeof rules->types[0]) return -1;
     for (size_t t = 0; t < rules->n_types; t++) {
         const char *type = rules->types[t];
-        if (type[0] == name.p[0] && type[name.n] == '\0' && memcmp(type, name.p, name.n) == 0) return (int)t;
+        if (type[0] == name.p[0] && type[name.n] == '\0' && event_same(type, name.p, name.n)) return (int)t;
     }
     return -1;
 }

@@ -29,18 +29,17 @@ const char *const event_field_names[FIELD_UNKNOWN + 1] = {
     [FIELD_UNKNOWN] = "",
 };
 
-static bool is_one_of(const struct event_names *names, struct slice s) {
-    if (s.n >= sizeof names->name[0]) return false;
+static inline bool is_one_of(const struct event_names *names, struct slice s) {
     for (size_t i = 0; i < names->n; i++) {
         const char *name = names->name[i];
-        if (name[0] == s.p[0] && name[s.n] == '\0' && memcmp(name, s.p, s.n) == 0) return true;
+        if (name[0] == s.p[0] && name[s.n] == '\0' && event_same(name, s.p, s.n)) return true;
     }
     return false;
 }
 
 enum event_field event_field_of(const struct event_rules *rules, struct slice name) {
     enum event_field f = FIELD_UNKNOWN;
-    if (name.n == 0) return f;
+    if (name.n == 0 || name.n >= sizeof rules->user.name[0]) return f;
     if (is_one_of(&rules->user, name)) return FIELD_USER;
     if (is_one_of(&rules->item, name)) return FIELD_ITEM;
     if (is_one_of(&rules->type, name)) return FIELD_TYPE;
@@ -65,13 +64,14 @@ enum event_field event_field_of(const struct event_rules *rules, struct slice na
     default:
         return FIELD_UNKNOWN;
     }
-    return memcmp(name.p, event_field_names[f], name.n) == 0 ? f : FIELD_UNKNOWN;
+    return event_same(name.p, event_field_names[f], name.n) ? f : FIELD_UNKNOWN;
 }
 
 enum event_field event_element_field(const struct event_rules *rules, struct slice name) {
     if (slice_is(name, "quantity")) return FIELD_QUANTITY;
     if (slice_is(name, "price")) return FIELD_VALUE;
-    bool id = slice_is(name, "item") || slice_is(name, "id") || (name.n > 0 && is_one_of(&rules->item, name));
+    const bool may_be_alias = name.n > 0 && name.n < sizeof rules->item.name[0];
+    const bool id = slice_is(name, "item") || slice_is(name, "id") || (may_be_alias && is_one_of(&rules->item, name));
     return id ? FIELD_ITEM : FIELD_UNKNOWN;
 }
 

@@ -76,6 +76,24 @@ struct slice event_trim(struct slice json); /* without JSON white space at both 
 /* n bytes, aligned for anything; NULL when memory is refused. */
 void *event_arena_take(struct event_arena *a, size_t n);
 
+/* memcmp(a, b, n) == 0 without a call for short names. */
+static inline bool event_same(const char *a, const char *b, size_t n) {
+    if (n > 16) return memcmp(a, b, n) == 0;
+    if (n >= 8) { /* two loads that may overlap */
+        uint64_t x[2], y[2];
+        memcpy(&x[0], a, 8), memcpy(&x[1], a + n - 8, 8);
+        memcpy(&y[0], b, 8), memcpy(&y[1], b + n - 8, 8);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+    if (n >= 4) {
+        uint32_t x[2], y[2];
+        memcpy(&x[0], a, 4), memcpy(&x[1], a + n - 4, 4);
+        memcpy(&y[0], b, 4), memcpy(&y[1], b + n - 4, 4);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+    return n == 0 || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+}
+
 /* Values from text. None depends on the locale. */
 bool event_is_number(struct slice text);                 /* by the JSON grammar */
 bool event_is_id(const struct raw_value *v);             /* text or integer that may be an id */

@@ -47,12 +47,24 @@ static bool is_int64(struct slice number) {
     return digits.n < sizeof most - 1 || memcmp(digits.p, negative ? least : most, digits.n) <= 0;
 }
 
+/* Of eight bytes, the high bit of each that is below 0x20 or is 0x7f; only the lowest bit set is sure to be right. */
+static uint64_t controls(uint64_t v) {
+    const uint64_t ones = 0x0101010101010101u, highs = ones * 0x80;
+    const uint64_t del = v ^ ones * 0x7f;
+    return (((v - ones * 0x20) & ~v) | ((del - ones) & ~del)) & highs;
+}
+
 static bool has_control(struct slice s) {
-    unsigned found = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        found |= (unsigned)(c < 0x20) | (unsigned)(c == 0x7f);
+    uint64_t v, found = 0;
+    if (s.n >= 8) {
+        for (size_t i = 0; i + 8 <= s.n; i += 8) {
+            memcpy(&v, s.p + i, 8);
+            found |= controls(v);
+        }
+        memcpy(&v, s.p + s.n - 8, 8);
+        return (found | controls(v)) != 0;
     }
+    for (size_t i = 0; i < s.n; i++) found |= (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f;
     return found != 0;
 }
 
@@ -79,28 +91,26 @@ static long exponent_of(const char *p, const char *end) {
     return negative ? -n : n;
 }
 
+static void add_digit(struct decimal *d, char c, int keep) {
+    if (d->kept < keep) {
+        d->head = d->head * 10 + (uint64_t)(c - '0');
+        d->kept++;
+    }
+    d->digits++;
+}
+
 static struct decimal decimal_of(struct slice number, int keep) {
     struct decimal d = {0};
     const char *p = number.p, *end = p + number.n;
     if (p < end && *p == '-') d.negative = true, p++;
-    bool fraction = false;
-    for (; p < end; p++) {
-        if (*p == '.') {
-            fraction = true;
-        } else if (!is_digit(*p)) {
-            d.point += exponent_of(p + 1, end);
-            break;
-        } else if (*p == '0' && d.digits == 0) {
-            d.point -= fraction;
-        } else {
-            if (d.kept < keep) {
-                d.head = d.head * 10 + (uint64_t)(*p - '0');
-                d.kept++;
-            }
-            d.digits++;
-            d.point += !fraction;
-        }
+    while (p < end && *p == '0') p++;
+    for (; p < end && is_digit(*p); p++) add_digit(&d, *p, keep);
+    d.point = d.digits;
+    if (p < end && *p == '.') {
+        for (p++; d.digits == 0 && p < end && *p == '0'; p++) d.point--;
+        for (; p < end && is_digit(*p); p++) add_digit(&d, *p, keep);
     }
+    if (p < end) d.point += exponent_of(p + 1, end);
     return d;
 }
 
