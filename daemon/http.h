@@ -26,9 +26,9 @@ struct http_exchange; /* one request and its reply to come */
 enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_PUT = 8, HTTP_DELETE = 16 };
 enum http_scope { HTTP_OPEN, HTTP_READ, HTTP_INGEST, HTTP_ADMIN }; /* what a token must allow */
 
-struct http_limits { /* copied; http_server_set_limits changes them while running */
-    size_t max_header, max_body;
-    unsigned max_connections;
+struct http_limits {             /* copied; http_server_set_limits changes them while running */
+    size_t max_header, max_body; /* bytes; max_header at least 1 */
+    unsigned max_connections;    /* of this server, at least 1 */
     int64_t request_timeout_ms, idle_timeout_ms;
 };
 

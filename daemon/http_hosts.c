@@ -22,25 +22,25 @@ static bool same(const char *a, size_t a_n, const char *b, size_t b_n) {
 /* Whether the name is an address in digits, the one this connection came to; such a name cannot be rebound. */
 static bool is_own_address(struct slice name, int fd) {
     char text[INET6_ADDRSTRLEN + 2];
-    struct sockaddr_storage own;
+    union http_address own = {.largest = {0}};
     socklen_t own_n = sizeof own;
     bool six = name.n > 2 && name.p[0] == '[';
     if (six) name = slice_of(name.p + 1, name.n - 2);
-    if (name.n >= sizeof text || getsockname(fd, (struct sockaddr *)&own, &own_n) != 0) return false;
+    if (name.n >= sizeof text || getsockname(fd, &own.any, &own_n) != 0) return false;
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
 
     struct in6_addr want6, have6;
     struct in_addr want4;
     if (six) {
-        if (inet_pton(AF_INET6, text, &want6) != 1 || own.ss_family != AF_INET6) return false;
-        memcpy(&have6, &((struct sockaddr_in6 *)&own)->sin6_addr, sizeof have6);
+        if (inet_pton(AF_INET6, text, &want6) != 1 || own.any.sa_family != AF_INET6) return false;
+        have6 = own.six.sin6_addr;
         return memcmp(&want6, &have6, sizeof want6) == 0;
     }
     if (inet_pton(AF_INET, text, &want4) != 1) return false;
-    if (own.ss_family == AF_INET) return want4.s_addr == ((struct sockaddr_in *)&own)->sin_addr.s_addr;
-    if (own.ss_family != AF_INET6) return false;
-    have6 = ((struct sockaddr_in6 *)&own)->sin6_addr;
+    if (own.any.sa_family == AF_INET) return want4.s_addr == own.four.sin_addr.s_addr;
+    if (own.any.sa_family != AF_INET6) return false;
+    have6 = own.six.sin6_addr;
     return IN6_IS_ADDR_V4MAPPED(&have6) && memcmp(have6.s6_addr + 12, &want4, sizeof want4) == 0;
 }
 

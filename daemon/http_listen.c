@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/http.h"
+#include "daemon/http_priv.h"
 
 static int refused(struct err *e, const char *address, const char *what) {
     return err_set(e, ERR_IO, "listen", "%s: %s: %s", address, what, strerror(errno));
@@ -40,21 +40,20 @@ static int split(const char *address, char host[256], char port[8], struct err *
     return 0;
 }
 
-static bool is_loopback(const struct sockaddr_storage *a) {
-    if (a->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    const struct in6_addr *six = &((const struct sockaddr_in6 *)a)->sin6_addr;
+static bool is_loopback(const union http_address *a) {
+    if (a->any.sa_family == AF_INET) return ntohl(a->four.sin_addr.s_addr) >> 24 == 127;
+    const struct in6_addr *six = &a->six.sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
 }
 
 static int name_bound(int fd, const char *address, char bound[64], bool *loopback, struct err *e) {
-    struct sockaddr_storage own = {0};
+    union http_address own = {.largest = {0}};
     socklen_t n = sizeof own;
     char host[INET6_ADDRSTRLEN + 20], port[8];
-    if (getsockname(fd, (struct sockaddr *)&own, &n) != 0) return refused(e, address, "getsockname");
-    if (getnameinfo((struct sockaddr *)&own, n, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    if (getsockname(fd, &own.any, &n) != 0) return refused(e, address, "getsockname");
+    if (getnameinfo(&own.any, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return err_set(e, ERR_IO, "listen", "%s: the bound address has no text", address);
-    if (bound) snprintf(bound, 64, own.ss_family == AF_INET6 ? "[%.46s]:%s" : "%.46s:%s", host, port);
+    if (bound) snprintf(bound, 64, own.any.sa_family == AF_INET6 ? "[%.46s]:%s" : "%.46s:%s", host, port);
     if (loopback) *loopback = is_loopback(&own);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/queue.h>
 #include <sys/uio.h>
@@ -28,6 +29,13 @@ enum http_phase {
     PHASE_WRITE,   /* a reply did not fit into the socket; not read */
     PHASE_LINGER,  /* our side is shut; what comes is dropped until the peer closes or HTTP_LINGER_MS have passed */
     PHASES
+};
+
+union http_address { /* what getsockname fills */
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    struct sockaddr_storage largest;
 };
 
 struct http_exchange {
@@ -99,7 +107,7 @@ void http_server_unref(struct http_server *s);
 void http_server_arm(struct http_server *s);  /* the sweep */
 void http_server_room(struct http_server *s); /* listeners on or off by the number of connections */
 const struct http_route *http_route_find(const struct http_server *s, struct slice path, enum http_method method);
-/* Methods of a path into out ("GET, HEAD, POST"); false when no route has the path. */
+/* The header line with the methods of a path ("Allow: GET, HEAD, POST\r\n"); false when no route has the path. */
 bool http_route_allow(const struct http_server *s, struct slice path, char out[64]);
 
 /* http_conn.c */

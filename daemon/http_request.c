@@ -64,12 +64,11 @@ static bool find_route(struct http_conn *c) {
     static const struct http_fault not_allowed = {405, "method_not_allowed", "this path has other methods, see Allow",
                                                   "method", 0};
     struct http_exchange *x = &c->exchange;
-    char allow[64], headers[96] = "Allow: ";
+    char allow[64];
     x->route = x->request.method ? http_route_find(c->server, x->request.path, x->request.method) : NULL;
     if (x->route) return true;
     if (!http_route_allow(c->server, x->request.path, allow)) return deny(c, &not_found, NULL);
-    strcat(strcat(headers, allow), "\r\n");
-    return deny(c, &not_allowed, headers);
+    return deny(c, &not_allowed, allow);
 }
 
 static bool may_ask(struct http_conn *c) {

@@ -214,18 +214,17 @@ bool http_route_allow(const struct http_server *s, struct slice path, char out[6
         const char *name;
     } names[] = {
         {HTTP_GET, "GET"}, {HTTP_HEAD, "HEAD"}, {HTTP_POST, "POST"}, {HTTP_PUT, "PUT"}, {HTTP_DELETE, "DELETE"}};
+    static const char front[] = "Allow: ", between[] = ", ", back[] = "\r\n";
     size_t n = 0;
-    out[0] = '\0';
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         enum http_method asked = names[i].method == HTTP_HEAD ? HTTP_GET : names[i].method;
         if (!http_route_find(s, path, asked)) continue;
-        size_t length = strlen(names[i].name);
-        if (n > 0) {
-            memcpy(out + n, ", ", 2);
-            n += 2;
-        }
-        memcpy(out + n, names[i].name, length + 1);
-        n += length;
+        const char *glue = n > 0 ? between : front;
+        size_t glue_n = strlen(glue), name_n = strlen(names[i].name);
+        memcpy(out + n, glue, glue_n);
+        memcpy(out + n + glue_n, names[i].name, name_n);
+        n += glue_n + name_n;
     }
+    memcpy(out + n, back, sizeof back);
     return n > 0;
 }

@@ -149,7 +149,10 @@ int http_tokens_load(const char *path, struct http_tokens **out, struct err *e) 
     int rc = read_file(path, &text, &n, e);
     if (rc) return rc;
     t = mem_zalloc(sizeof *t);
-    if (!t) rc = err_set(e, ERR_NOMEM, "tokens_file", "%s: no memory", path);
+    if (!t) {
+        rc = err_set(e, ERR_NOMEM, "tokens_file", "%s: no memory", path);
+        goto out;
+    }
     unsigned line = 1;
     for (size_t at = 0; at < n && rc == 0; line++) {
         const char *lf = memchr(text + at, '\n', n - at);
@@ -158,14 +161,15 @@ int http_tokens_load(const char *path, struct http_tokens **out, struct err *e) 
         at += length + 1;
     }
     if (rc == 0 && t->n == 0) rc = err_set(e, ERR_SYNTAX, "tokens_file", "%s: no token in it", path);
-    explicit_bzero(text, n);
-    mem_free(text);
-    if (rc) {
-        http_tokens_free(t);
-        return rc;
+    if (rc == 0) {
+        *out = t;
+        t = NULL;
     }
-    *out = t;
-    return 0;
+out:
+    if (n > 0) explicit_bzero(text, n);
+    mem_free(text);
+    http_tokens_free(t);
+    return rc;
 }
 
 void http_tokens_free(struct http_tokens *t) {

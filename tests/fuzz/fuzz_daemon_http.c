@@ -63,13 +63,13 @@ static void check_lines(const char *text, const struct http_head *h) {
         must(colon != NULL && colon > line && colon[-1] != ' ' && colon[-1] != '\t' && line[0] != ' ' &&
              line[0] != '\t');
         hosts += begins(line, n, "host:");
-        must(!begins(line, n, "transfer-encoding"));
+        must(!begins(line, n, "transfer-encoding:"));
         if (begins(line, n, "content-length:")) {
             char digits[32] = "";
             size_t value = n - 15 < 31 ? n - 15 : 31;
             memcpy(digits, line + 15, value);
             if (value < 18) must(strtoll(digits, NULL, 10) == h->content_length);
-            must(!memchr(line, '+', n) && !memchr(line, '-', 0) && !memchr(line, ',', n));
+            must(!memchr(line, '+', n) && !memchr(line, ',', n));
             lengths++;
         }
         line = next + 1;

@@ -395,6 +395,64 @@ static void input_is_bounded_while_a_reply_is_owed(void **state) {
     close(fd);
 }
 
+static uint32_t draw(uint32_t *seed, uint32_t n) {
+    *seed = *seed * 1664525U + 1013904223U;
+    return (*seed >> 8) % n;
+}
+
+/* A few thousand steps of clients that send whole and half requests, pipeline, stall, reset and leave, with replies in
+ * any order; afterwards nothing is left over. Repeatable by its seed. */
+static void hostile_clients(void **state) {
+    static const char *const texts[] = {
+        GET_HELLO,
+        GET_LATER,
+        GET_BIG,
+        GET_LATER GET_LATER GET_HELLO,
+        "GET /hel",
+        "bad\r\n",
+        "POST /later HTTP/1.1\r\n" LINES "Content-Type: a/b\r\nContent-Length: 9\r\n\r\nshort",
+        "GET /later HTTP/1.1\r\n" LAST "\r\n",
+    };
+    int fds[16];
+    uint32_t seed = 7;
+    (void)state;
+    for (int i = 0; i < 16; i++) fds[i] = -1;
+    for (int step = 0; step < 6000; step++) {
+        int *fd = &fds[draw(&seed, 16)];
+        uint32_t what = draw(&seed, 10);
+        if (*fd < 0) {
+            *fd = dial();
+        } else if (what < 5) {
+            const char *text = texts[draw(&seed, 8)];
+            (void)!send(*fd, text, strlen(text), MSG_NOSIGNAL);
+        } else if (what == 5) {
+            reset(*fd);
+            *fd = -1;
+        } else if (what == 6) {
+            (void)!recv(*fd, heard, HEARD, 0);
+            close(*fd);
+            *fd = -1;
+        } else if (what == 7) {
+            shutdown(*fd, SHUT_WR);
+        } else if (what == 8) {
+            now_ms += draw(&seed, 400);
+        }
+        world_loop();
+        while (world.n_kept > draw(&seed, 12)) reply_kept(draw(&seed, (uint32_t)world.n_kept), "later");
+    }
+    for (int i = 0; i < 16; i++) {
+        if (fds[i] >= 0) close(fds[i]);
+    }
+    for (int i = 0; i < 1000; i++) {
+        while (world.n_kept > 0) reply_kept(0, "last");
+        world_loop();
+    }
+    RUN_UNTIL(count_of(&world.stats.open) == 0);
+    assert_int_equal(http_server_open(world.server), 0);
+    assert_true(count_of(&world.stats.disconnects) > 10 && count_of(&world.stats.malformed) > 10);
+    assert_has(ask("GET /hello HTTP/1.1\r\n" LAST "\r\n"), "hello");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -415,6 +473,7 @@ int main(void) {
         WITH_SERVER(no_descriptors_left),
         WITH_SERVER(a_stopped_server_finishes_what_it_has),
         WITH_SERVER(input_is_bounded_while_a_reply_is_owed),
+        WITH_SERVER(hostile_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -335,6 +335,29 @@ static void a_long_pipeline_is_answered_in_order(void **state) {
     assert_int_equal(world.handled, 50);
 }
 
+/* Requests of every kind on one connection, the last one malformed: cut in two anywhere, the answers are the same. */
+static void cuts_change_no_answer(void **state) {
+    static const char text[] =
+        "GET /hello HTTP/1.1\r\n" LINES "\r\nHEAD /hello HTTP/1.1\r\n" LINES "\r\nPOST /echo?a HTTP/1.1\r\n" LINES
+        "Content-Type: application/json\r\nContent-Length: 5\r\n\r\n{\r\n\r}GET /none HTTP/1.1\r\n" LINES
+        "\r\nDELETE /%61%20b HTTP/1.1\r\n" LINES "\r\nGET / HTTP/1.1\r\n" LINES "Content-Length: 1, 1\r\n\r\nGET /";
+    char want[4096];
+    (void)state;
+    ask(text);
+    assert_true(heard_n < sizeof want);
+    memcpy(want, heard, heard_n + 1);
+    assert_has(want, "bad_content_length");
+    for (size_t cut = 1; cut < sizeof text - 1; cut++) {
+        int fd = dial();
+        say_bytes(fd, text, cut);
+        world_loop();
+        world_loop();
+        say(fd, text + cut);
+        if (strcmp(hear_all(fd), want) != 0) fail_msg("cut at %zu: %s", cut, heard);
+    }
+    assert_int_equal(atomic_load(&world.stats.disconnects), 0);
+}
+
 static void tokens(void **state) {
     char path[] = "/tmp/rankd-unit-tokens-XXXXXX";
     struct http_tokens *t = NULL;
@@ -426,6 +449,7 @@ int main(void) {
         WITH_SERVER(gzip),
         WITH_SERVER(expect_continue),
         WITH_SERVER(a_long_pipeline_is_answered_in_order),
+        WITH_SERVER(cuts_change_no_answer),
         WITH_SERVER(tokens),
         WITH_SERVER(hosts),
         WITH_SERVER(memory_may_fail_anywhere),
