@@ -1,0 +1,280 @@
+/* The engine against a real store: what is loaded is what was learned, whatever fails in between. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/checkpoint.h"
+#include "daemon/digest.h"
+#include "daemon/engine.h"
+#include "lib/base/draw.h"
+#include "lib/base/mem.h"
+
+#define RECORDS 1500
+
+struct bench { /* one data directory with its engine */
+    char dir[64];
+    struct config config;
+    struct store *store;
+    struct engine *engine;
+    struct checkpoint *checkpoint;
+    uint32_t source;
+};
+
+static char *const small[] = {"model.dim=16",
+                              "model.negatives=8",
+                              "model.max_items=400",
+                              "model.recent_events=300",
+                              "events.dedup_window=1500",
+                              "learner.user_cache=64KiB",
+                              "checkpoint.map_size=256MiB",
+                              "events.bad_events_kept=20"};
+
+static void open_bench(struct bench *b) {
+    struct err e;
+    struct store_options o = {.dir = b->dir, .map_size = 256u << 20, .max_readers = 8, .create = true};
+    assert_int_equal(store_open(&o, &b->store, &e), 0);
+    assert_int_equal(engine_new(&b->config, b->store, 2, &b->engine, &e), 0);
+    assert_true(engine_load(b->engine, b->store, &e) >= 0);
+    assert_int_equal(checkpoint_new(b->engine, 0, &b->checkpoint, &e), 0);
+    assert_int_equal(engine_source(b->engine, "log", &b->source, &e), 0);
+}
+
+static void close_bench(struct bench *b) {
+    checkpoint_free(b->checkpoint);
+    engine_free(b->engine);
+    store_close(b->store);
+}
+
+static void new_bench(struct bench *b) {
+    struct err e;
+    memset(b, 0, sizeof *b);
+    snprintf(b->dir, sizeof b->dir, "/tmp/rankd-engine-XXXXXX");
+    assert_non_null(mkdtemp(b->dir));
+    assert_int_equal(config_load(&b->config, NULL, small, sizeof small / sizeof *small, &e), 0);
+    open_bench(b);
+}
+
+static void free_bench(struct bench *b) {
+    char command[128];
+    close_bench(b);
+    config_free(&b->config);
+    snprintf(command, sizeof command, "rm -rf %s", b->dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* Record n: clicks, baskets, descriptions, erasures, bad ones and repeats of an id. */
+static int apply(struct bench *b, uint64_t n, struct err *e) {
+    static char text[8][24];
+    struct event_item items[3];
+    uint64_t bits = draw_bits(5, n);
+    struct record r = {.offset = n * 10, .next = n * 10 + 10, .arrival_ms = EVENT_NO_TIME, .crc = (uint32_t)n};
+    r.raw = slice_str("raw");
+    struct event *ev = &r.event;
+    *ev = (struct event){.ts_ms = 1700000000000 + (int64_t)n * 1000,
+                         .arrival_ms = EVENT_NO_TIME,
+                         .available = -1,
+                         .expires_ms = EVENT_NO_TIME};
+    snprintf(text[0], sizeof text[0], "u%u", (unsigned)(bits % 400));
+    snprintf(text[1], sizeof text[1], "e%llu", (unsigned long long)(bits >> 50 & 15 ? n : n / 2));
+    ev->user = slice_str(text[0]);
+    ev->id = slice_str(text[1]);
+    ev->items = items;
+    ev->n_items = bits >> 20 & 7 ? 1 : 3;
+    for (size_t k = 0; k < ev->n_items; k++) {
+        snprintf(text[2 + k], sizeof text[2], "i%u", (unsigned)(draw_bits(6, 3 * n + k) % 300));
+        items[k] = (struct event_item){slice_str(text[2 + k]), 0, 0};
+    }
+    switch (bits >> 30 & 63) {
+    case 0:
+        r.reason = EVENT_NOT_JSON;
+        break;
+    case 1:
+        ev->kind = EVENT_DELETE;
+        ev->user = slice_str("");
+        break;
+    case 2:
+        ev->kind = EVENT_DELETE;
+        ev->n_items = 0;
+        break;
+    case 3:
+        ev->kind = EVENT_ITEM;
+        ev->description = slice_str("{\"a\":1}");
+        ev->available = (int)(n & 1);
+        break;
+    case 4:
+        ev->kind = EVENT_USER;
+        ev->description = slice_str("{\"b\":2}");
+        break;
+    default:
+        ev->type = (int)(bits >> 40 & 3);
+    }
+    enum event_reason reason;
+    return engine_apply(b->engine, b->source, 0, &r, &reason, e);
+}
+
+static int write_checkpoint(struct bench *b) {
+    struct err e;
+    engine_publish(b->engine);
+    if (checkpoint_begin(b->checkpoint, &e) < 0) return ERR_NOMEM;
+    int rc = checkpoint_write(b->checkpoint, b->store, &e);
+    checkpoint_end(b->checkpoint, rc == 0);
+    return rc;
+}
+
+static void apply_all(struct bench *b, uint64_t from, uint64_t to, uint64_t checkpoint_every) {
+    struct err e;
+    for (uint64_t n = from; n < to; n++) {
+        int rc;
+        while ((rc = apply(b, n, &e)) == ERR_FULL) (void)write_checkpoint(b);
+        assert_int_equal(rc, 0);
+        if (n % 7 == 0) engine_publish(b->engine);
+        if (checkpoint_every && n % checkpoint_every == 0) (void)write_checkpoint(b);
+    }
+}
+
+static void digest_of(struct bench *b, struct digest *d) {
+    struct err e;
+    for (int tries = 0; write_checkpoint(b) != 0; tries++) assert_true(tries < 10);
+    assert_int_equal(digest_compute(b->store, d, &e), 0);
+}
+
+static struct digest expected;
+
+static int make_expected(void **state) {
+    (void)state;
+    struct bench b;
+    new_bench(&b);
+    b.config.user_cache_bytes = 1u << 30;
+    apply_all(&b, 0, RECORDS, 0);
+    digest_of(&b, &expected);
+    free_bench(&b);
+    return 0;
+}
+
+static void test_checkpoints_do_not_matter(void **state) {
+    (void)state;
+    for (uint64_t every = 1; every < 400; every = every * 3 + 1) {
+        struct bench b;
+        struct digest d;
+        new_bench(&b);
+        apply_all(&b, 0, RECORDS, every);
+        digest_of(&b, &d);
+        assert_string_equal(d.hex, expected.hex);
+        assert_int_equal(d.sequence, RECORDS);
+        free_bench(&b);
+    }
+}
+
+/* Every nth step of a commit fails, so often that memory fills with what is not durable, then the disk is mended. */
+struct faults {
+    uint64_t at, seen, left;
+};
+
+static int fault(void *arg, const char *step) {
+    struct faults *f = arg;
+    (void)step;
+    if (f->left == 0 || ++f->seen % f->at) return 0;
+    return --f->left % 2 ? EIO : ENOSPC;
+}
+
+static void test_failed_commits_do_not_matter(void **state) {
+    (void)state;
+    for (uint64_t at = 2; at < 3000; at = at * 5 / 2 + 1) {
+        struct bench b;
+        struct digest d;
+        struct faults f = {at, 0, 25};
+        new_bench(&b);
+        store_set_fault(b.store, fault, &f);
+        apply_all(&b, 0, RECORDS, 60);
+        store_set_fault(b.store, NULL, NULL);
+        digest_of(&b, &d);
+        assert_string_equal(d.hex, expected.hex);
+        free_bench(&b);
+    }
+}
+
+static void test_restart_goes_on_where_it_was(void **state) {
+    (void)state;
+    struct bench b;
+    struct digest d;
+    new_bench(&b);
+    for (uint64_t n = 0; n < RECORDS;) {
+        apply_all(&b, n, n + 100, 37);
+        assert_int_equal(write_checkpoint(&b), 0);
+        apply_all(&b, n + 100, n + 130, 0); /* lost with the process */
+        close_bench(&b);
+        open_bench(&b);
+        struct position at;
+        engine_position(b.engine, "log", 0, &at);
+        assert_true(at.known);
+        assert_int_equal(at.next, (n + 100) * 10);
+        n += 100;
+    }
+    digest_of(&b, &d);
+    assert_string_equal(d.hex, expected.hex);
+    free_bench(&b);
+}
+
+static void test_counts_add_up_and_bad_events_are_kept(void **state) {
+    (void)state;
+    struct bench b;
+    struct err e;
+    struct store_scan *scan;
+    struct slice key, value;
+    uint64_t skipped = 0, kept = 0;
+    new_bench(&b);
+    apply_all(&b, 0, RECORDS, 100);
+    assert_int_equal(write_checkpoint(&b), 0);
+    for (int k = 0; k < EVENT_REASONS; k++) skipped += b.engine->skipped[k];
+    assert_int_equal(b.engine->learned + skipped, RECORDS);
+    assert_true(b.engine->skipped[EVENT_NOT_JSON] > 5 && b.engine->skipped[EVENT_DUPLICATE] > 5);
+    assert_int_equal(store_scan_begin(b.store, &scan, &e), 0);
+    assert_int_equal(store_scan_seek(scan, STORE_BAD, slice_of(NULL, 0), &e), 0);
+    while (store_scan_next(scan, &key, &value, &e) == 1) {
+        struct bad_event bad;
+        assert_int_equal(engine_decode_bad(key, value, &bad, &e), 0);
+        assert_string_equal(bad.source, "log");
+        kept++;
+    }
+    store_scan_end(scan);
+    assert_in_range(kept, 5, 20);
+    free_bench(&b);
+}
+
+static void test_other_seed_is_refused(void **state) {
+    (void)state;
+    struct bench b;
+    struct err e;
+    new_bench(&b);
+    apply_all(&b, 0, 10, 0);
+    assert_int_equal(write_checkpoint(&b), 0);
+    checkpoint_free(b.checkpoint);
+    engine_free(b.engine);
+    b.config.seed = 2;
+    assert_int_equal(engine_new(&b.config, b.store, 2, &b.engine, &e), 0);
+    assert_int_equal(engine_load(b.engine, b.store, &e), ERR_MISMATCH);
+    assert_string_equal(e.field, "model.seed");
+    assert_non_null(strstr(e.text, "replay"));
+    b.checkpoint = NULL;
+    free_bench(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checkpoints_do_not_matter),
+        cmocka_unit_test(test_failed_commits_do_not_matter),
+        cmocka_unit_test(test_restart_goes_on_where_it_was),
+        cmocka_unit_test(test_counts_add_up_and_bad_events_are_kept),
+        cmocka_unit_test(test_other_seed_is_refused),
+    };
+    return cmocka_run_group_tests(tests, make_expected, NULL);
+}
