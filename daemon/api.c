@@ -47,6 +47,8 @@ int api_new(struct daemon *d, struct api **out, struct err *e) {
     if (!a) return err_set(e, ERR_NOMEM, "api", "no memory");
     a->d = d;
     a->to_kafka = !config_own_log(&d->config);
+    a->max_batch = (size_t)d->config.intake_max_batch;
+    a->deadline_ns = (uint64_t)d->config.intake_deadline_ms * 1000000;
     a->lag = api_lag_new(d->sources, d->n_sources);
     int rc = a->lag ? allow_events(a, e) : err_set(e, ERR_NOMEM, "api", "no memory");
     if (rc == 0)

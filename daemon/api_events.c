@@ -34,7 +34,7 @@ struct post { /* one request, from its body to its reply */
 static struct post *post_new(struct api_seat *s, struct http_exchange *x, size_t body_bytes) {
     struct post *p = mem_zalloc(sizeof *p);
     if (!p) return NULL;
-    size_t max = (size_t)s->api->d->config.intake_max_batch;
+    size_t max = s->api->max_batch;
     uint64_t limit = body_bytes + (uint64_t)max * LINE_OVERHEAD;
     if (limit > UINT32_MAX) limit = UINT32_MAX;
     p->seat = s;
@@ -195,7 +195,7 @@ static void job_done(struct intake_job *job) {
 static bool submit(struct post *p) {
     struct daemon *d = p->seat->api->d;
     p->job.done = job_done;
-    p->job.deadline_ns = clock_steady_ns() + (uint64_t)d->config.intake_deadline_ms * 1000000;
+    p->job.deadline_ns = clock_steady_ns() + p->seat->api->deadline_ns;
     int rc = intake_submit(d->intake, &p->job);
     if (rc == 0) {
         atomic_fetch_add(&p->seat->jobs, 1);

@@ -45,6 +45,8 @@ struct api {
     struct daemon *d;
     uint32_t allow[API_LISTENERS]; /* EVENT_ALLOW bits of POST /v1/events */
     bool to_kafka;                 /* events leave as they came; see api_events.c */
+    size_t max_batch;              /* intake.max_batch */
+    uint64_t deadline_ns;          /* intake.deadline */
     struct api_lag *lag;           /* main thread */
 
     /* any thread */
