@@ -93,7 +93,7 @@ uint64_t api_lag_ns(const struct api_lag *l, size_t source, uint32_t partition) 
 
 struct api_lag_now api_lag_now(const struct source *s, uint32_t partition, double event_bytes) {
     struct api_lag_now l = {.bytes = strncmp(s->name, "kafka:", 6) != 0};
-    l.position = atomic_load_explicit(&s->sent[partition], memory_order_relaxed);
+    l.position = source_position(s, partition);
     l.end = atomic_load_explicit(&s->end[partition], memory_order_relaxed);
     l.offsets = l.end > l.position ? l.end - l.position : 0;
     l.events = l.offsets;

@@ -51,11 +51,21 @@ static bool fits(const struct inbox *q, const struct batch *b) {
     return have == 0 || (have <= q->bound && b->bytes <= q->bound - have);
 }
 
+/* Before the first one in the queue all is applied. */
+static void note_queued(const struct batch *b) {
+    struct source *s = b->source;
+    if (b->partition >= SOURCE_MAX_PARTITIONS) return;
+    if (atomic_load_explicit(&s->queued[b->partition], memory_order_acquire) == 0 && b->n)
+        atomic_store_explicit(&s->applied[b->partition], b->records[0].offset, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->queued[b->partition], 1, memory_order_release);
+}
+
 bool inbox_put(struct inbox *q, struct batch *b) {
     pthread_mutex_lock(&q->lock);
     while (!q->closed && !fits(q, b)) pthread_cond_wait(&q->drained, &q->lock);
     bool open = !q->closed;
     if (open) {
+        note_queued(b);
         b->next = NULL;
         *q->last = b;
         q->last = &b->next;

@@ -12,6 +12,8 @@
 #define IDLE_WAIT_MS  50
 #define RETRY_WAIT_MS 20
 
+#define PASSED_MAX 64
+
 struct learner {
     pthread_t thread;
     struct learner_options o;
@@ -28,6 +30,12 @@ struct learner {
     /* the thread's own */
     uint64_t last_begin_ns, last_publish_ns;
     uint64_t unpublished, first_seen_ns; /* records since the last publish; the earliest in hand */
+    struct passed {
+        struct source *source;
+        uint32_t partition;
+        uint64_t next;
+    } passed[PASSED_MAX]; /* (n_passed) batches applied since the last publish */
+    size_t n_passed;
     bool in_flight, forced;
     struct log_limit bad_limit, error_limit, checkpoint_limit;
     pthread_mutex_t lock; /* guards last_error */
@@ -41,6 +49,12 @@ static void add(_Atomic uint64_t *v, uint64_t n) { atomic_fetch_add_explicit(v, 
 
 static void publish(struct learner *l) {
     engine_publish(l->o.engine);
+    for (size_t k = 0; k < l->n_passed; k++) {
+        const struct passed *p = &l->passed[k];
+        set(&p->source->applied[p->partition], p->next);
+        atomic_fetch_sub_explicit(&p->source->queued[p->partition], 1, memory_order_release);
+    }
+    l->n_passed = 0;
     uint64_t now = clock_steady_ns();
     if (l->unpublished) histogram_add_n(&l->stats.freshness, now - l->first_seen_ns, l->unpublished);
     l->unpublished = 0;
@@ -169,6 +183,9 @@ static void apply_batch(struct learner *l, const struct batch *b) {
         apply_record(l, b, &b->records[k]);
         if (k % 64 == 63 && clock_steady_ns() - l->last_publish_ns > limit_ns) publish(l);
     }
+    if (l->n_passed == PASSED_MAX) publish(l);
+    if (b->n && b->partition < SOURCE_MAX_PARTITIONS)
+        l->passed[l->n_passed++] = (struct passed){b->source, b->partition, b->records[b->n - 1].next};
     int64_t none = 0;
     atomic_compare_exchange_strong(&l->stats.unsaved_since_ns, &none, (int64_t)start);
     atomic_store_explicit(&l->stats.last_record_wall_ms, clock_wall_ms(), memory_order_relaxed);

@@ -38,6 +38,8 @@ struct source { /* one name in the journal; a Kafka thread serves several (one a
     _Atomic uint32_t n_partitions;
     _Atomic uint64_t end[SOURCE_MAX_PARTITIONS];  /* offset behind the newest record known to exist */
     _Atomic uint64_t sent[SOURCE_MAX_PARTITIONS]; /* offset behind the last record put into the inbox, at start the position */
+    _Atomic uint64_t applied[SOURCE_MAX_PARTITIONS]; /* while queued: offset behind the last one applied and published */
+    _Atomic uint32_t queued[SOURCE_MAX_PARTITIONS]; /* batches put into the inbox, not yet applied and published */
     _Atomic uint64_t gaps;               /* legal gaps passed (offsets without a record) */
     _Atomic uint64_t duplicates;         /* records below the position, passed over */
     _Atomic uint64_t reconnects;
@@ -48,6 +50,12 @@ struct source { /* one name in the journal; a Kafka thread serves several (one a
     char identity[SOURCE_MAX_PARTITIONS][64];
     char stop_reason[256];               /* written before state becomes SOURCE_STOPPED */
 };
+
+/* Offset behind the last record that was applied and published. Any thread. */
+static inline uint64_t source_position(const struct source *s, uint32_t partition) {
+    const bool queued = atomic_load_explicit(&s->queued[partition], memory_order_acquire) > 0;
+    return atomic_load_explicit(queued ? &s->applied[partition] : &s->sent[partition], memory_order_relaxed);
+}
 
 struct source_env { /* what the daemon gives to every source; outlives them */
     const struct config *config;

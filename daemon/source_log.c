@@ -128,6 +128,7 @@ static void *run(void *arg) {
                               .own_log = true};
     uint64_t next = 0;
     int rc = open_at(l, &r, &next, &e);
+    if (rc == 0) atomic_store_explicit(&l->source->sent[0], next, memory_order_relaxed);
     if (rc == 0) atomic_store_explicit(&l->source->state, SOURCE_RUNNING, memory_order_relaxed);
     while (rc == 0 && !atomic_load_explicit(l->env->stopping, memory_order_relaxed)) {
         uint64_t end = wait_durable(l, next);

@@ -107,9 +107,7 @@ static void watch_replay(struct run *r) {
         if (state == SOURCE_STARTING) return;
         uint32_t n = atomic_load_explicit(&s->n_partitions, memory_order_relaxed);
         for (uint32_t p = 0; p < n && state == SOURCE_RUNNING; p++)
-            if (atomic_load_explicit(&s->sent[p], memory_order_relaxed) <
-                atomic_load_explicit(&s->end[p], memory_order_relaxed))
-                return;
+            if (source_position(s, p) < atomic_load_explicit(&s->end[p], memory_order_relaxed)) return;
     }
     if (inbox_bytes(r->d.inbox)) return;
     r->d.replay_after_crash_ns = clock_steady_ns() - r->sources_started_ns;
