@@ -33,7 +33,7 @@ _Static_assert(sizeof api_routes / sizeof api_routes[0] <= API_MAX_ROUTES, "room
 static int allow_events(struct api *a, struct err *e) {
     const struct config *c = &a->d->config;
     const struct event_rules *rules = &a->d->engine->rules;
-    uint32_t behaviour, source;
+    uint32_t behaviour = 0, source = 0;
     int rc = event_allow_parse(rules, "behaviour", &behaviour, e);
     if (rc == 0) rc = event_allow_parse(rules, a->to_kafka ? c->kafka_allowed_types : c->log_allowed_types, &source, e);
     if (rc < 0) return rc;

@@ -44,26 +44,33 @@ static int start_lag(struct api_admin *m, struct err *e) {
     return 0;
 }
 
+/* Descriptors that a server has taken over become -1. */
+static int fill(struct api_admin *m, struct api *a, struct event_base *base, int *fd_unix, int *fd_tcp,
+                const struct http_tokens *tokens, struct err *e) {
+    int rc = api_seat_new(a, API_ADMIN, base, DAEMON_READER_MAIN, &m->seat, e);
+    if (rc == 0) rc = api_digest_new(m->seat, &m->digest, e);
+    if (rc == 0) rc = start_lag(m, e);
+    if (rc < 0) return rc;
+    m->seat->digest = m->digest;
+    struct http_server_options o = api_server_options(m->seat, NULL);
+    o.hosts = NULL;
+    rc = add_server(m, &o, fd_unix, &m->unix_server, e);
+    if (rc < 0 || *fd_tcp < 0) return rc;
+    o.tokens = tokens;
+    o.hosts = "";
+    return add_server(m, &o, fd_tcp, &m->tcp_server, e);
+}
+
 int api_admin_start(struct api *a, struct event_base *base, int fd_unix, int fd_tcp, const struct http_tokens *tokens,
                     struct api_admin **out, struct err *e) {
     struct api_admin *m = mem_zalloc(sizeof *m);
-    int rc = m ? 0 : err_set(e, ERR_NOMEM, "admin", "no memory");
-    if (rc == 0 && fd_tcp >= 0 && !tokens)
+    int rc = ERR_NOMEM;
+    if (!m)
+        err_set(e, ERR_NOMEM, "admin", "no memory");
+    else if (fd_tcp >= 0 && !tokens)
         rc = err_set(e, ERR_DENIED, "admin.token_file", "the admin listener on TCP needs a token");
-    if (rc == 0) rc = api_seat_new(a, API_ADMIN, base, DAEMON_READER_MAIN, &m->seat, e);
-    if (rc == 0) rc = api_digest_new(m->seat, &m->digest, e);
-    if (rc == 0) rc = start_lag(m, e);
-    if (rc == 0) {
-        m->seat->digest = m->digest;
-        struct http_server_options o = api_server_options(m->seat, NULL);
-        o.hosts = NULL;
-        rc = add_server(m, &o, &fd_unix, &m->unix_server, e);
-    }
-    if (rc == 0 && fd_tcp >= 0) {
-        struct http_server_options o = api_server_options(m->seat, tokens);
-        o.hosts = "";
-        rc = add_server(m, &o, &fd_tcp, &m->tcp_server, e);
-    }
+    else
+        rc = fill(m, a, base, &fd_unix, &fd_tcp, tokens, e);
     if (rc == 0) {
         *out = m;
         return 0;
@@ -147,7 +154,7 @@ static void add_bad_event(struct buf *b, const struct bad_event *bad) {
 /* The last n rows of the ring as JSON into rows (n), used in turn; how many rows were read, or an error. Numbers follow
  * each other but for rows pushed out, so few rows before the wanted ones are read, if any. */
 static int64_t read_last(struct store_scan *scan, struct buf *rows, size_t n, struct err *e) {
-    struct slice key, value;
+    struct slice key = {0}, value = {0};
     char from[8];
     int64_t read = 0;
     uint64_t count = store_scan_count(scan, STORE_BAD);
@@ -194,10 +201,13 @@ API_HANDLER(api_get_bad_events) {
     struct err e = {0};
     if (!api_known_params(x, r, "n") || api_param_int(x, r, "n", 1, MAX_BAD_EVENTS, &n) < 0) return;
     struct buf *rows = mem_zalloc((size_t)n * sizeof *rows);
-    int64_t read = rows ? 0 : err_set(&e, ERR_NOMEM, NULL, "no memory for %lld bad events", (long long)n);
-    for (int64_t i = 0; rows && i < n; i++) buf_init(&rows[i], 1u << 20);
-    if (rows) read = store_scan_begin(s->api->d->store, &scan, &e);
     uint64_t kept = 0;
+    if (!rows) {
+        http_reply_error(x, 503, "no_memory", "no memory for so many bad events", "n", NULL, "Retry-After: 1\r\n");
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) buf_init(&rows[i], 1u << 20);
+    int64_t read = store_scan_begin(s->api->d->store, &scan, &e);
     if (read == 0) {
         kept = store_scan_count(scan, STORE_BAD);
         read = read_last(scan, rows, (size_t)n, &e);
@@ -207,6 +217,6 @@ API_HANDLER(api_get_bad_events) {
         api_send_err(x, &e);
     else
         reply_bad_events(x, rows, (size_t)n, (size_t)read, kept);
-    for (int64_t i = 0; rows && i < n; i++) buf_free(&rows[i]);
+    for (int64_t i = 0; i < n; i++) buf_free(&rows[i]);
     mem_free(rows);
 }

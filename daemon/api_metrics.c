@@ -95,16 +95,20 @@ int api_metrics_start(struct api *a, struct event_base *base, int fd, struct api
                                     .limits = api_limits(&a->d->config),
                                     .hosts = "",
                                     .stats = &a->d->metrics_http};
-    int rc = m ? http_server_new(base, &o, &m->server, e) : err_set(e, ERR_NOMEM, "metrics", "no memory");
-    if (rc == 0) rc = http_server_listen(m->server, fd, e);
-    if (rc == 0) {
-        m->api = a;
-        *out = m;
-        return 0;
+    if (!m) {
+        close(fd);
+        return err_set(e, ERR_NOMEM, "metrics", "no memory");
     }
-    close(fd);
-    api_metrics_free(m);
-    return rc;
+    int rc = http_server_new(base, &o, &m->server, e);
+    if (rc == 0) rc = http_server_listen(m->server, fd, e);
+    if (rc < 0) {
+        close(fd);
+        api_metrics_free(m);
+        return rc;
+    }
+    m->api = a;
+    *out = m;
+    return 0;
 }
 
 void api_metrics_set_limits(struct api_metrics *m, const struct http_limits *l) {

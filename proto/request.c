@@ -144,19 +144,19 @@ int request_parse(struct slice body, enum request_kind kind, const struct reques
     }
     size_t ids = count_ids(root, l->max_items);
     char *memory = mem_alloc(ids * (sizeof(struct slice) + INTEGER_TEXT));
-    int rc = memory ? 0 : err_set(e, ERR_NOMEM, NULL, "no memory for %zu ids", ids);
-    if (rc == 0) {
-        struct parser p = {.kind = kind, .limits = l, .limit = limit, .e = e, .slices = (struct slice *)(void *)memory};
-        p.integers = memory + ids * sizeof(struct slice);
-        p.r.json = root;
-        p.r.memory = memory;
-        rc = read_object(&p, root);
-        if (rc == 0) *out = p.r;
-    }
-    if (rc < 0) {
-        mem_free(memory);
+    if (!memory) {
         json_decref(root);
+        return err_set(e, ERR_NOMEM, NULL, "no memory for %zu ids", ids);
     }
+    struct parser p = {.kind = kind, .limits = l, .limit = limit, .e = e, .slices = (struct slice *)(void *)memory};
+    p.integers = memory + ids * sizeof(struct slice);
+    p.r.json = root;
+    p.r.memory = memory;
+    int rc = read_object(&p, root);
+    if (rc == 0)
+        *out = p.r;
+    else
+        request_free(&p.r);
     return rc;
 }
 
