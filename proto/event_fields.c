@@ -84,7 +84,7 @@ struct check {
     struct event ev;
 };
 
-/* NULL when absent; null stands for absent. */
+/* NULL when absent; null stands for absent (but not for ts and expires). */
 static const struct raw_value *given(const struct check *k, enum event_field f) {
     const struct raw_value *v = &k->raw->value[f];
     return (k->raw->present >> f & 1) && v->kind != RAW_NULL ? v : NULL;
@@ -177,9 +177,12 @@ static enum event_reason take_type(struct check *k) {
                         "this source may not send this type");
 }
 
+/* A null is no time: whoever adds the missing one in front must not make it stand twice. */
 static enum event_reason take_time(struct check *k) {
-    const struct raw_value *v = given(k, FIELD_TS);
-    if (v) return event_time(v, &k->ev.ts_ms) ? EVENT_OK : refuse_value(k, EVENT_BAD_TIME, FIELD_TS, TIME_ALLOWED);
+    if (k->raw->present >> FIELD_TS & 1) {
+        if (event_time(&k->raw->value[FIELD_TS], &k->ev.ts_ms)) return EVENT_OK;
+        return refuse_value(k, EVENT_BAD_TIME, FIELD_TS, TIME_ALLOWED);
+    }
     k->ev.ts_ms = k->ev.arrival_ms != EVENT_NO_TIME ? k->ev.arrival_ms : k->c->record_ms;
     if (k->ev.ts_ms != EVENT_NO_TIME) return EVENT_OK;
     return refuse(k, EVENT_NO_TIME_AT_ALL, FIELD_TS, "the event has no time and its source gives none");
