@@ -287,7 +287,8 @@ static void note_bad(struct engine *g, uint32_t source, uint32_t partition, cons
 
 static void note_run(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {
     struct engine_run *run = g->n_runs ? &g->runs[g->n_runs - 1] : NULL;
-    if (!run || run->source != source || run->partition != partition || run->generation != g->generation) {
+    if (!run || run->source != source || run->partition != partition || run->generation != g->generation ||
+        r->offset <= run->last) { /* the last: a log that began anew (on_gap = continue) */
         run = &g->runs[g->n_runs++];
         *run = (struct engine_run){g->sequence, source, partition, r->offset, r->offset, 0, g->generation};
     }

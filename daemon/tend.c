@@ -65,6 +65,8 @@ static void apply_reloaded(struct run *r) {
     atomic_store(&d->max_items, c->http_max_items);
     atomic_store(&d->ready_max_lag_ms, c->ready_max_lag_ms);
     workers_set_limits(r->workers, &limits);
+    if (workers_set_hosts(r->workers, c->http_hosts) < 0)
+        log_line(LOG_ERROR, "reload_failed", " option=http.hosts error=\"no memory\"");
     api_admin_set_limits(r->admin, &limits);
     if (r->metrics) api_metrics_set_limits(r->metrics, &limits);
     learner_set_budget(d->learner, c);
