@@ -93,7 +93,7 @@ int ctl_recommend(int argc, char **argv) {
                    "The items the user is likely to want next, best first. Without USER: for an anonymous visitor\n"
                    "with the given history.\n\n"
                    "  -k N                   how many (default 20)\n"
-                   "  --history ITEM,..      items just touched, newest first\n"
+                   "  --history ITEM,..      items just touched, oldest first\n"
                    "  --exclude ITEM,..      items that must not come\n"
                    "  --keep-used            items the user had may come\n",
                    "kHxK", &path);
