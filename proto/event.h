@@ -118,7 +118,7 @@ void event_arena_free(struct event_arena *a);
  * than max_event_bytes by its _arrival. event_decode uses the fast scanner and falls back to jansson; the other two are
  * its halves: event_decode_fast returns -1 when the record is not in the flat common form (never a verdict of its own
  * on such). Both halves give the same verdict and the same event wherever the fast one answers. Thread-safe.
- * jansson is told to use lib/base/mem.h before main; the process keeps the locale "C". */
+ * jansson is told to use lib/base/mem.h before main; the process leaves LC_NUMERIC at "C". */
 enum event_reason event_decode(struct slice json, const struct event_context *c, struct event_arena *a,
                                struct event *out, struct err *e);
 int event_decode_fast(struct slice json, const struct event_context *c, struct event_arena *a, struct event *out,

@@ -127,7 +127,7 @@ double event_number(struct slice number) {
         v = power < 0 ? v / ten[-power] : v * ten[power];
         if (d.negative) v = -v;
     } else {
-        v = strtod(number.p, NULL); /* stops at the byte behind; the process keeps the locale "C" */
+        v = strtod(number.p, NULL); /* stops at the byte behind; LC_NUMERIC stays "C" */
     }
     return v + 0.0; /* a tiny negative number may have become -0 */
 }
