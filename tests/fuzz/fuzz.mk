@@ -43,7 +43,7 @@ fuzz: $(FUZZ) ## run each fuzz target for FUZZ_SECONDS
 	@for target in $(FUZZ); do \
 	    name=$${target##*/fuzz_}; \
 	    seeds=tests/fuzz/corpus/$$name; \
-	    [ -d $$seeds ] || { echo "$$seeds is missing" >&2; exit 1; }; \
+	    [ -d $$seeds ] || { echo "fuzz $$name: no seeds, $$seeds is missing" >&2; seeds=; }; \
 	    mkdir -p $(FUZZ_BUILD)/found/$$name; \
 	    echo "fuzz $$name: $(FUZZ_SECONDS) s"; \
 	    $$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
