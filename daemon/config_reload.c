@@ -15,6 +15,10 @@ static bool differs(const struct config_option *o, const struct config *a, const
 
 static bool is_text(const struct config_option *o) { return o->kind == CONFIG_STR || o->kind == CONFIG_LIST; }
 
+static size_t value_bytes(const struct config_option *o) {
+    return o->kind == CONFIG_BOOL ? sizeof(bool) : is_text(o) ? sizeof(char *) : 8;
+}
+
 /* Undoes take_over: frees the copies of text that mix holds. */
 static void drop(struct config *mix, const struct config *c) {
     for (size_t i = 0; i < config_n_options; i++) {
@@ -32,7 +36,7 @@ static int take_over(struct config *mix, const struct config *c, const struct co
         const struct config_option *o = &config_options[i];
         if (!o->reload || !differs(o, c, next)) continue;
         if (!is_text(o)) {
-            memcpy(config_at(o, mix), config_get(o, next), o->kind == CONFIG_BOOL ? sizeof(bool) : 8);
+            memcpy(config_at(o, mix), config_get(o, next), value_bytes(o));
             continue;
         }
         const char *text = *(char *const *)config_get(o, next);
@@ -46,18 +50,19 @@ static int take_over(struct config *mix, const struct config *c, const struct co
     return config_check(mix, NULL);
 }
 
-/* The text of c that mix replaced is freed, and c becomes mix; origins follow. */
+/* c takes the values that mix changed, and them alone: other threads read the rest of c. Replaced text is freed;
+ * origins follow. */
 static void commit(struct config *c, const struct config *mix, const struct config *next) {
     for (size_t i = 0; i < config_n_options; i++) {
         const struct config_option *o = &config_options[i];
         char name[CONFIG_MAX_NAME];
         if (is_grouped(o) || config_value_equal(o, config_get(o, c), config_get(o, mix))) continue;
         config_value_clear(o, config_at(o, c));
+        memcpy(config_at(o, c), config_get(o, mix), value_bytes(o));
         snprintf(name, sizeof name, "%s.%s", o->section, o->key);
         /* Without memory for it the value is right and its origin is that of before. */
         if (config_note_origin(c, name, config_origin(next, name))) continue;
     }
-    *c = *mix;
 }
 
 static const void *row_named(const struct config_group *g, const char *name) {

@@ -259,21 +259,14 @@ static int start_rule(struct source_kafka *k, struct err *e) {
     return 0;
 }
 
-static int topic_init(struct source_kafka *k, size_t i, struct source *s, uint32_t allow, struct err *e) {
+static int topic_init(struct source_kafka *k, size_t i, struct source *s, struct err *e) {
     struct kafka_topic *t = &k->topics[i];
-    char type[33], name[300];
+    char type[33];
     if (!source_kafka_topic(k->env->config->kafka_topics, i, t->name, type))
         return err_set(e, ERR_RANGE, "kafka.topics", "kafka.topics has fewer topics than sources");
     for (size_t j = 0; j < i; j++)
         if (strcmp(k->topics[j].name, t->name) == 0)
             return err_set(e, ERR_RANGE, "kafka.topics", "kafka.topics names %.249s twice", t->name);
-    int index = type[0] ? event_type_index(k->env->rules, slice_str(type)) : -1;
-    if (type[0] && index < 0)
-        return err_set(e, ERR_RANGE, "kafka.topics", "topic %.100s: no type \"%s\" is configured ([type.%s])", t->name,
-                       type, type);
-    snprintf(name, sizeof name, "kafka:%s", t->name);
-    int rc = source_init(s, name, allow, index, e);
-    if (rc) return rc;
     t->source = s;
     t->kafka = k;
     s->impl = k;
@@ -289,7 +282,6 @@ static uint64_t refresh_ns(const struct config *c) {
 int source_kafka_new(const struct source_env *env, struct source *sources, size_t n_sources, struct source_kafka **out,
                      struct err *e) {
     char topic[250], type[33];
-    uint32_t allow;
     size_t ready = 0;
     if (n_sources == 0 || source_kafka_topic(env->config->kafka_topics, n_sources, topic, type))
         return err_set(e, ERR_RANGE, "kafka.topics", "kafka.topics has %s than the %zu sources made for it",
@@ -310,17 +302,13 @@ int source_kafka_new(const struct source_env *env, struct source *sources, size_
     k->max_records = (size_t)env->config->batch_events;
     k->max_age_ns = (uint64_t)env->config->batch_time_ms * MS;
     rc = start_rule(k, e);
-    if (!rc) rc = event_allow_parse(env->rules, env->config->kafka_allowed_types, &allow, e);
     if (!rc) rc = kafka_conf_check(env->config, KAFKA_CONSUMER, e);
     for (; !rc && ready < n_sources; ready++)
-        if ((rc = topic_init(k, ready, &sources[ready], allow, e))) break;
+        if ((rc = topic_init(k, ready, &sources[ready], e))) break;
     if (rc) goto out;
     *out = k;
 out:
-    if (rc) {
-        while (ready) source_done(&sources[--ready]);
-        source_kafka_free(k);
-    }
+    if (rc) source_kafka_free(k);
     return rc;
 }
 

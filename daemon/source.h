@@ -72,8 +72,8 @@ struct source_env { /* what the daemon gives to every source; outlives them */
 void source_identity(const struct source *s, uint32_t partition, char out[64]);
 void source_set_identity(struct source *s, uint32_t partition, const char *identity);
 
-/* Each kind: make (fills the source's fixed fields, checks what can be checked at once), start its thread, join it after
- * *stopping was set and the inbox closed, free. The struct is large: keep it on the heap. ERR_RANGE: name too long.
+/* Each kind: make (for sources that source_init has filled; checks what can be checked at once), start its thread, join it
+ * after *stopping was set and the inbox closed, free. The struct is large: keep it on the heap. ERR_RANGE: name too long.
  * source_done frees nothing but the lock; the kinds leave it to the owner of the struct. */
 int source_init(struct source *s, const char *name, uint32_t allow, int default_type, struct err *e) ERR_MUST_CHECK;
 void source_done(struct source *s);
@@ -94,7 +94,7 @@ int source_file_start(struct source_file *f, struct err *e) ERR_MUST_CHECK;
 void source_file_join(struct source_file *f);
 void source_file_free(struct source_file *f);
 
-/* One consumer for all topics of kafka.topics; sources (n_sources of them) are the topics in that order. */
+/* One consumer for all topics of kafka.topics; sources (n_sources of them), named "kafka:TOPIC", in that order. */
 struct source_kafka;
 int source_kafka_new(const struct source_env *env, struct source *sources, size_t n_sources, struct source_kafka **out, struct err *e) ERR_MUST_CHECK;
 int source_kafka_start(struct source_kafka *k, struct err *e) ERR_MUST_CHECK;

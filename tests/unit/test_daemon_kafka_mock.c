@@ -251,6 +251,7 @@ static void test_refused_fetches(void **state) {
     rd_kafka_mock_push_request_errors(f->cluster, API_FETCH, 3, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
                                       RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
                                       RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(source_init(s, "kafka:clicks", UINT32_MAX, 0, &e), 0);
     assert_int_equal(source_kafka_new(&env, s, 1, &k, &e), 0);
     assert_int_equal(source_kafka_start(k, &e), 0);
     uint64_t next = 0;
