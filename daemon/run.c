@@ -103,11 +103,6 @@ static int start_sources(struct run *r, struct err *e) {
     d->inbox = inbox_new(c->queue_bytes);
     if (!d->inbox) return err_set(e, ERR_NOMEM, "learner.queue_bytes", "no memory for the queue");
     int rc = sources_configure(c, &d->engine->rules, d->sources, &d->n_sources, e);
-    for (size_t k = 0; k < d->n_sources && rc == 0; k++) {
-        rc = engine_source(d->engine, d->sources[k].name, &d->sources[k].index, e);
-        if (rc == 0) d->engine->sources[d->sources[k].index].attached = &d->sources[k];
-        if (rc == 0) rc = copy_positions(r, k, e);
-    }
     if (rc < 0) return rc;
     snprintf(r->log_dir, sizeof r->log_dir, "%.4000s/log", c->data_dir);
     r->env = (struct source_env){.config = c,
@@ -116,7 +111,13 @@ static int start_sources(struct run *r, struct err *e) {
                                  .position = read_position,
                                  .arg = r,
                                  .stopping = &d->stopping};
-    return sources_new(&r->env, r->log_dir, d->sources, d->n_sources, &r->sources, e);
+    rc = sources_new(&r->env, r->log_dir, d->sources, d->n_sources, &r->sources, e);
+    for (size_t k = 0; k < d->n_sources && rc == 0; k++) { /* after sources_new, which makes each source anew */
+        rc = engine_source(d->engine, d->sources[k].name, &d->sources[k].index, e);
+        if (rc == 0) d->engine->sources[d->sources[k].index].attached = &d->sources[k];
+        if (rc == 0) rc = copy_positions(r, k, e);
+    }
+    return rc;
 }
 
 static void stop_sources(struct run *r) {
