@@ -162,6 +162,13 @@ void items_set_live(struct items *t, uint32_t row, bool live) {
     item_end(head);
 }
 
+static void set_expiry(struct items *t, uint32_t row, int64_t expires_ms) {
+    int64_t before = atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed);
+    if (before == ITEM_NEVER && expires_ms != ITEM_NEVER) t->n_expiring++;
+    if (before != ITEM_NEVER && expires_ms == ITEM_NEVER) t->n_expiring--;
+    atomic_store_explicit(&t->expires_ms[row], expires_ms, memory_order_relaxed);
+}
+
 void items_remove(struct items *t, uint32_t row) {
     items_set_live(t, row, false);
     item_change(t, row);
@@ -175,6 +182,7 @@ void items_remove(struct items *t, uint32_t row) {
     item_ids_del(t->ids, row);
     free_push(t, row);
     t->n_known--;
+    set_expiry(t, row, ITEM_NEVER);
     /* The row's number and generation are kept, so that the next owner gets another generation after a restart too. */
     char value[14] = {0};
     uint32_t generation = gone.generation;
@@ -184,8 +192,7 @@ void items_remove(struct items *t, uint32_t row) {
 
 void items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms) {
     if (available >= 0) atomic_store_explicit(&t->available[row], (uint8_t)(available != 0), memory_order_relaxed);
-    if (expires_ms != INT64_MIN)
-        atomic_store_explicit(&t->expires_ms[row], expires_ms < 0 ? ITEM_NEVER : expires_ms, memory_order_relaxed);
+    if (expires_ms != INT64_MIN) set_expiry(t, row, expires_ms < 0 ? ITEM_NEVER : expires_ms);
     (void)note_id(t, row);
 }
 

@@ -44,6 +44,7 @@ struct items {
     unsigned char *rows;      /* (max_items, stride) */
     _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
     uint32_t n_known, n_live; /* learner */
+    uint32_t n_expiring;      /* known items with an expiry; learner */
     uint32_t *live;           /* (n_live) rows, learner */
     uint32_t *free_rows;      /* erased rows, a heap: the lowest is given out first; learner */
     uint32_t n_free;
@@ -75,6 +76,11 @@ static inline float *item_q(const struct items *t, uint32_t row) {
     return (float *)(void *)(t->rows + (size_t)row * t->stride + sizeof(struct item_head));
 }
 static inline float *item_y(const struct items *t, uint32_t row) { return item_q(t, row) + t->dim; }
+
+/* Learner: past its expiry at t (by the model clock): not live for learning. */
+static inline bool item_expired(const struct items *t, uint32_t row, int64_t at_ms) {
+    return t->n_expiring && atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) <= at_ms;
+}
 
 /* Starts bringing the head and q of a row from memory. */
 static inline void item_prefetch(const struct items *t, uint32_t row) {

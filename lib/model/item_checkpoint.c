@@ -149,6 +149,7 @@ int items_load_id(struct items *t, uint32_t row, struct slice value, struct err 
     if (id.n > 0) {
         if (item_ids_put(t->ids, row, id) < 0) return err_set(e, ERR_NOMEM, "items", "no memory for an item id");
         t->n_known++;
+        t->n_expiring += expires != ITEM_NEVER;
     }
     atomic_store_explicit(&t->available[row], (uint8_t)value.p[4], memory_order_relaxed);
     atomic_store_explicit(&t->expires_ms[row], expires, memory_order_relaxed);

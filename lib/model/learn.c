@@ -79,7 +79,7 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
             uint32_t j = k ? draw_one(m, draw_bits(key, (uint64_t)q * TRIES + k), share, n_recent) : l->first[q];
-            if (j == item || !item_head(t, j)->live || is_used(l, j)) continue;
+            if (j == item || !item_head(t, j)->live || is_used(l, j) || item_expired(t, j, m->clock_ms)) continue;
             l->negatives[n] = j;
             l->often[n++] = n_recent ? 1 - share + often_recent * (float)recent->often[j] / (float)n_recent : 1;
             break;

@@ -104,9 +104,9 @@ static void test_clock_guards(void **state) {
     assert_int_equal(model_event_time(m, t, INT64_MIN), t); /* the first one sets the clock */
     model_move_clock(m, t);
     assert_int_equal(model_event_time(m, t + day, INT64_MIN), t + day);
-    assert_int_equal(model_event_time(m, t + day + 1, INT64_MIN), t + day); /* one step at most */
+    assert_int_equal(model_event_time(m, t + day + 1, INT64_MIN), t + day);          /* one step at most */
     assert_int_equal(model_event_time(m, t + 10 * day, t + 10 * day), t + 10 * day); /* a trusted arrival may be any */
-    assert_int_equal(model_event_time(m, t + 300001, t), t);                         /* ahead of it: learned at arrival */
+    assert_int_equal(model_event_time(m, t + 300001, t), t); /* ahead of it: learned at arrival */
     assert_int_equal(model_event_time(m, t + 300000, t), t + 300000);
     assert_int_equal(model_event_time(m, t - 50 * day, INT64_MIN), t - 50 * day); /* late ones keep their time */
     model_move_clock(m, t - day);
@@ -242,6 +242,30 @@ static void test_erased_user_is_nobody(void **state) {
     shop_free(&b);
 }
 
+static void test_expired_items_are_no_negatives(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    struct model *m = new_model(&p);
+    struct err e;
+    const int64_t t = 1700000000000;
+    for (int k = 0; k < 30; k++) {
+        char item[8];
+        snprintf(item, sizeof item, "i%d", k);
+        assert_int_equal(learn_one(m, "other", item, 0, t, &e), 0);
+        if (k > 0) assert_int_equal(model_describe_item(m, slice_str(item), -1, t + 1000, slice_str("{}"), &e), 0);
+    }
+    uint64_t before = m->stats.steps;
+    assert_int_equal(learn_one(m, "ann", "i0", 0, t + 500, &e), 0);
+    assert_true(m->stats.steps > before);
+    before = m->stats.steps;
+    assert_int_equal(learn_one(m, "bob", "i0", 0, t + 1000, &e), 0); /* all others have expired */
+    assert_int_equal(m->stats.steps, before);
+    assert_int_equal(model_describe_item(m, slice_str("i7"), -1, -1, slice_str("{}"), &e), 0); /* one never does */
+    assert_int_equal(learn_one(m, "cat", "i0", 0, t + 1000, &e), 0);
+    assert_true(m->stats.steps > before);
+    model_free(m);
+}
+
 static void test_memory_refused_ends_the_same(void **state) {
     (void)state;
     uint64_t expected = 0;
@@ -274,6 +298,7 @@ int main(void) {
         cmocka_unit_test(test_non_finite_rows_are_refused),
         cmocka_unit_test(test_erased_item_leaves_no_trace_for_its_successor),
         cmocka_unit_test(test_erased_user_is_nobody),
+        cmocka_unit_test(test_expired_items_are_no_negatives),
         cmocka_unit_test(test_memory_refused_ends_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
