@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -10,6 +11,11 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "system"))
 
 from rankd import Kafka, Rankd  # noqa: E402
+
+
+def pytest_configure(config):
+    """A run that is told to end still ends its daemons and its broker."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
 def pytest_collection_modifyitems(items):
