@@ -125,4 +125,7 @@ struct config_listen {
 };
 bool config_parse_listen(const char *text, struct config_listen *out); /* false: none of these, *out untouched */
 
+/* Whether an option of librdkafka is likely to hold a secret: never shown. */
+bool config_is_secret(const char *key);
+
 #endif

@@ -127,7 +127,5 @@ bool config_name_valid(struct slice name);
 /* Edits between two names: insertions, deletions, substitutions and swaps of neighbours (Damerau 1964, in the
  * restricted form: no part is edited twice). Names longer than CONFIG_MAX_NAME count by their front. */
 size_t config_distance(const char *a, const char *b);
-/* Whether a pass-through option is likely to hold a secret. */
-bool config_is_secret(const char *key);
 
 #endif

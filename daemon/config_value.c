@@ -86,8 +86,10 @@ size_t config_distance(const char *a, const char *b) {
 }
 
 bool config_is_secret(const char *key) {
-    return strncasecmp(key, "sasl.", 5) == 0 || strncasecmp(key, "ssl.key.", 8) == 0 || strcasestr(key, "password") ||
-           strcasestr(key, ".pem") || strcasestr(key, "secret") || strcasestr(key, "token");
+    if (strncasecmp(key, "sasl.mechanism", 14) == 0) return false;
+    return strncasecmp(key, "sasl.", 5) == 0 || strncasecmp(key, "ssl.key.", 8) == 0 ||
+           strcasecmp(key, "ssl_key") == 0 || strcasestr(key, "password") || strcasestr(key, ".pem") ||
+           strcasestr(key, "secret") || strcasestr(key, "token");
 }
 
 static bool scan_digits(const char **text, uint64_t *v) {

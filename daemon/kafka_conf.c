@@ -55,11 +55,6 @@ const char *kafka_conf_passed(const struct config *c, const char *key) {
     return NULL;
 }
 
-bool kafka_conf_is_secret(const char *key) {
-    if (strncmp(key, "sasl.", 5) == 0) return strncmp(key, "sasl.mechanism", 14) != 0;
-    return strstr(key, "password") || strstr(key, "secret") || strstr(key, ".pem") || strcmp(key, "ssl_key") == 0;
-}
-
 static const struct setting *fixed(const char *key) {
     for (size_t i = 0; i < N_SETTINGS; i++)
         if (settings[i].why && strcmp(settings[i].key, key) == 0) return &settings[i];
@@ -71,7 +66,7 @@ static int set_one(rd_kafka_conf_t *conf, const char *key, const char *value, st
     rd_kafka_conf_res_t r = rd_kafka_conf_set(conf, key, value, why, sizeof why);
     if (r == RD_KAFKA_CONF_OK) return 0;
     snprintf(field, sizeof field, "kafka.rdkafka.%s", key);
-    return err_set(e, ERR_RANGE, field, "%s = %s: %s", field, kafka_conf_is_secret(key) ? "(secret)" : value,
+    return err_set(e, ERR_RANGE, field, "%s = %s: %s", field, config_is_secret(key) ? "(secret)" : value,
                    r == RD_KAFKA_CONF_UNKNOWN ? "librdkafka knows no such option" : why);
 }
 
@@ -177,7 +172,7 @@ static void log_dump(const struct config *c, enum kafka_role role, const char **
     char quoted[512];
     for (size_t i = 0; i + 1 < n; i += 2) {
         const char *key = dump[i];
-        const char *value = kafka_conf_is_secret(key) ? "(secret)" : dump[i + 1];
+        const char *value = config_is_secret(key) ? "(secret)" : dump[i + 1];
         log_line(is_listed(c, role, key) ? LOG_INFO : LOG_DEBUG, "kafka_option", " role=%s key=%s value=%s",
                  role == KAFKA_CONSUMER ? "consumer" : "producer", key,
                  log_quote(quoted, sizeof quoted, value, strlen(value)));

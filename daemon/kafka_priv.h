@@ -49,7 +49,6 @@ bool kafka_client_close(rd_kafka_t *rk) ERR_MUST_CHECK;
 int kafka_conf_check(const struct config *c, enum kafka_role role, struct err *e) ERR_MUST_CHECK;
 /* The value passed through for a key of librdkafka; NULL when there is none. */
 const char *kafka_conf_passed(const struct config *c, const char *key);
-bool kafka_conf_is_secret(const char *key);
 
 /* --- the consumer: everything below belongs to its one thread once started --- */
 

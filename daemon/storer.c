@@ -1,9 +1,12 @@
 /* The store thread. */
 #include "daemon/storer.h"
 
+#include <malloc.h>
 #include <pthread.h>
 
 #include "lib/base/mem.h"
+
+#define TRIM_BYTES (64u << 20)
 
 struct storer {
     pthread_t thread;
@@ -23,7 +26,10 @@ struct storer {
 static int write_once(struct storer *w, struct err *e) {
     int rc = 0;
     if (store_needs_reopen(w->store)) rc = store_reopen(w->store, e);
-    return rc < 0 ? rc : checkpoint_write(w->checkpoint, w->store, e);
+    if (rc == 0) rc = checkpoint_write(w->checkpoint, w->store, e);
+    if (checkpoint_figures(w->checkpoint).bytes > TRIM_BYTES)
+        malloc_trim(0); /* LMDB's copies of the pages just written */
+    return rc;
 }
 
 static void *run(void *arg) {

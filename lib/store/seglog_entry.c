@@ -18,7 +18,10 @@ int seglog_path(const char *dir, uint64_t base, enum seglog_part part, char out[
 }
 
 int seglog_fail(struct err *e, const char *dir, uint64_t base, enum seglog_part part, const char *doing) {
-    int code = errno == ENOENT ? ERR_MISSING : errno == ENOMEM ? ERR_NOMEM : ERR_IO;
+    int code = errno == ENOENT                      ? ERR_MISSING
+               : errno == ENOMEM                    ? ERR_NOMEM
+               : errno == ENOSPC || errno == EDQUOT ? ERR_FULL
+                                                    : ERR_IO;
     return err_set(e, code, "log", "%s/%020llu.%s: %s: %s", dir, (unsigned long long)base, suffix[part], doing,
                    strerror(errno));
 }

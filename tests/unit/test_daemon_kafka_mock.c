@@ -99,12 +99,12 @@ static void test_options(void **state) {
     assert_int_equal(kafka_conf_check(&f->config, KAFKA_PRODUCER, &e), 0);
     assert_string_equal(kafka_conf_passed(&f->config, "sasl.mechanisms"), "PLAIN");
     assert_null(kafka_conf_passed(&f->config, "sasl.password"));
-    assert_true(kafka_conf_is_secret("sasl.password"));
-    assert_true(kafka_conf_is_secret("ssl.key.password"));
-    assert_true(kafka_conf_is_secret("ssl.key.pem"));
-    assert_true(kafka_conf_is_secret("sasl.oauthbearer.client.secret"));
-    assert_false(kafka_conf_is_secret("sasl.mechanisms"));
-    assert_false(kafka_conf_is_secret("ssl.ca.location"));
+    assert_true(config_is_secret("sasl.password"));
+    assert_true(config_is_secret("ssl.key.password"));
+    assert_true(config_is_secret("ssl.key.pem"));
+    assert_true(config_is_secret("sasl.oauthbearer.client.secret"));
+    assert_false(config_is_secret("sasl.mechanisms"));
+    assert_false(config_is_secret("ssl.ca.location"));
 }
 
 /* --- producer --- */

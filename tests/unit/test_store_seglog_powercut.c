@@ -270,7 +270,7 @@ static bool live(struct disk *d, struct truth *t, unsigned *line) {
     d->calls_left = (int)draw_below(draw(d), 90) + 1;
     int rc = seglog_open(&o, &l, &cut, NULL);
     if (rc == 0) end = seglog_durable(l);
-    bool good = rc == 0 || rc == ERR_IO;
+    bool good = rc == 0 || rc == ERR_IO || rc == ERR_FULL;
     if (rc == 0 && end != t->n) good = false;
     while (rc == 0 && d->calls_left > 0) {
         unsigned lines = 1 + draw_below(draw(d), 5);
