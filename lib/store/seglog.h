@@ -38,8 +38,7 @@ void seglog_close(struct seglog *l);
 /* Appends whole lines (data ends in '\n', else ERR_RANGE) and makes them durable, as one entry (data past
  * SEGLOG_ENTRY_MAX as several, cut at line ends). On failure nothing of data will ever be read: the segment ends at its
  * last durable length and the next append begins a new one, once the old sidecar could be cut. (Only a disk that
- * refuses that cut too, then loses power, can bring such an entry back.) */
-/* ERR_FULL: the disk is full. */
+ * refuses that cut too, then loses power, can bring such an entry back.) ERR_FULL: the disk is full. */
 int seglog_append(struct seglog *l, struct slice data, struct err *e) ERR_MUST_CHECK;
 uint64_t seglog_start(const struct seglog *l);   /* offset of the oldest byte kept; any thread */
 uint64_t seglog_durable(const struct seglog *l); /* offset behind the last durable byte; an acquire load, any thread */
