@@ -106,6 +106,7 @@ bench: all $(BENCH) ## side-by-side benchmarks; prints the table of docs/benchma
 	scripts/bench
 
 -include tests/fuzz/fuzz.mk
+-include tests/system/system.mk
 
 .PHONY: install
 install: all ## install below $(DESTDIR)$(PREFIX)

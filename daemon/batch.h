@@ -32,9 +32,9 @@ struct batch {
     uint32_t partition;
     struct record *records; /* (n) in order of offset */
     size_t n, cap, max;
-    size_t bytes;           /* of memory, for the queue's bound */
-    size_t raw_bytes;       /* of the records alone, against BATCH_MAX_BYTES */
-    uint64_t first_ns;      /* steady clock of the first record */
+    size_t bytes;      /* of memory, for the queue's bound */
+    size_t raw_bytes;  /* of the records alone, against BATCH_MAX_BYTES */
+    uint64_t first_ns; /* steady clock of the first record */
     struct event_arena *arena;
     struct batch_block *blocks; /* raw bytes; private to batch.c */
 };
@@ -45,8 +45,8 @@ void batch_free(struct batch *b); /* NULL is fine */
 bool batch_is_full(const struct batch *b);
 /* Copies raw, decodes it under c and appends the record, good or bad. raw.p NULL: a record without a value, bad.
  * ERR_NOMEM: nothing was added and the batch is as before. */
-int batch_add(struct batch *b, uint64_t offset, uint64_t next, struct slice raw, int64_t arrival_ms, const struct event_context *c,
-              struct err *e) ERR_MUST_CHECK;
+int batch_add(struct batch *b, uint64_t offset, uint64_t next, struct slice raw, int64_t arrival_ms,
+              const struct event_context *c, struct err *e) ERR_MUST_CHECK;
 
 /* The queue: any number of sources put, one learner takes. Bounded in bytes for each source apart. */
 struct inbox;
@@ -55,8 +55,8 @@ void inbox_free(struct inbox *q);
 /* Waits while the batch would take its source past the bound (one batch of any size always fits alone). False when the
  * inbox is closed: the batch stays the caller's. */
 bool inbox_put(struct inbox *q, struct batch *b);
-/* The oldest batch, now the caller's, waiting at most timeout_ms; NULL when there is none, after inbox_wake, or when the
- * inbox is closed and empty. */
+/* The oldest batch, now the caller's, waiting at most timeout_ms; NULL when there is none, after inbox_wake, or when
+ * the inbox is closed and empty. */
 struct batch *inbox_take(struct inbox *q, int64_t timeout_ms);
 void inbox_wake(struct inbox *q);  /* lets inbox_take return at once */
 void inbox_close(struct inbox *q); /* no more puts; what is inside can still be taken */
