@@ -59,8 +59,8 @@ int ctl_parse(struct ctl *c, int argc, char **argv, const char *help, int least,
         if (ctl_option(c, opt, optarg) != 0) return CTL_BAD_USE;
     }
     if (argc - optind >= least && argc - optind <= most) return -1;
-    ctl_say(argc - optind < least ? "an argument is missing; %s --help tells more"
-                                  : "too many arguments; %s --help tells more",
+    ctl_say(argc - optind < least ? "an argument is missing; rankctl %s --help tells more"
+                                  : "too many arguments; rankctl %s --help tells more",
             argv[0]);
     return CTL_BAD_USE;
 }

@@ -100,11 +100,13 @@ int row_parse(const struct columns *c, char separator, struct slice record, stru
     return 0;
 }
 
-bool row_same_moment(const struct row *a, const struct row *b) {
-    static const enum column same[] = {COLUMN_USER, COLUMN_TYPE, COLUMN_TS, COLUMN_SESSION, COLUMN_REQUEST};
-    for (size_t k = 0; k < sizeof same / sizeof *same; k++)
-        if (!slice_equal(a->field[same[k]], b->field[same[k]])) return false;
-    return true;
+void row_moment(const struct row *row, struct buf *out) {
+    static const enum column parts[] = {COLUMN_USER, COLUMN_TYPE, COLUMN_TS, COLUMN_SESSION, COLUMN_REQUEST};
+    buf_clear(out);
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        buf_put_u64(out, row->field[parts[k]].n);
+        buf_add_slice(out, row->field[parts[k]]);
+    }
 }
 
 static size_t digits(struct slice s, size_t at) {

@@ -60,8 +60,9 @@ struct row { /* the fields of one record, by meaning; empty ones are absent */
  * ERR_SYNTAX: more or fewer fields than columns, text behind a closing quote, or no UTF-8. */
 int row_parse(const struct columns *c, char separator, struct slice record, struct buf *scratch, struct row *out,
               struct err *e) ERR_MUST_CHECK;
-/* Whether both are of one moment of one user: user, type, ts, session and request are equal. */
-bool row_same_moment(const struct row *a, const struct row *b);
+/* Writes what makes a moment of a user into out: rows with equal ones are one basket. From user, type, ts, session and
+ * request. */
+void row_moment(const struct row *row, struct buf *out);
 
 /* The rows of one event: one, or those of one moment. Appends {"id":..,"ts":..,...} without newline. A ts in seconds
  * with at most 3 decimals becomes epoch milliseconds, other numbers keep their digits, other text goes as it is. */

@@ -183,17 +183,8 @@ static int flush_basket(struct feed *f, struct load_place behind) {
     return write_rows(f, f->rows, n, f->held_line, behind);
 }
 
-static void write_moment(const struct row *row, struct buf *out) {
-    static const enum column parts[] = {COLUMN_USER, COLUMN_TYPE, COLUMN_TS, COLUMN_SESSION, COLUMN_REQUEST};
-    buf_clear(out);
-    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
-        buf_add_slice(out, row->field[parts[k]]);
-        buf_add_char(out, '\0');
-    }
-}
-
 static int hold_row(struct feed *f, const struct row *row, const struct read_record *r) {
-    write_moment(row, &f->this_moment);
+    row_moment(row, &f->this_moment);
     bool same = f->n_held && f->n_held < f->l->o->max_basket && f->moment.n == f->this_moment.n &&
                 memcmp(f->moment.p, f->this_moment.p, f->moment.n) == 0;
     if (!same) {

@@ -182,10 +182,10 @@ static void add_sources(struct buf *f, const struct sample *b, size_t most) {
     char name[32], state[16], x[3][CTL_TEXT];
     size_t n = jdoc_count(list);
     if (n == 0 || most < 3) return;
-    buf_printf(f, "\n%-24s %5s  %-9s %16s %12s  %s\n", "source", "part", "state", "position", "lag", "lag time");
+    buf_printf(f, "\n%-20s %4s  %-8s %15s %11s  %s\n", "source", "part", "state", "position", "lag", "lag time");
     for (size_t k = 0; k < n && k < most - 2; k++) {
         struct jdoc_value s = jdoc_at(list, k);
-        buf_printf(f, "%-24s %5lld  %-9s %16s %12s  %s\n", ctl_clean(name, 25, jdoc_text(jdoc_get(s, "name"), "-")),
+        buf_printf(f, "%-20s %4lld  %-8s %15s %11s  %s\n", ctl_clean(name, 21, jdoc_text(jdoc_get(s, "name"), "-")),
                    (long long)jdoc_integer(jdoc_get(s, "partition"), 0),
                    ctl_clean(state, sizeof state, jdoc_text(jdoc_get(s, "state"), "-")),
                    ctl_count(x[0], (uint64_t)jdoc_integer(jdoc_get(s, "position"), 0)),

@@ -101,10 +101,10 @@ static int adopt(struct source_file *f, int fd, uint64_t base, uint64_t offset, 
     f->checked_size = UINT64_MAX;
     lines_at(&f->lines, fd, offset);
     char quoted[1024];
+    uint64_t at = base + offset;
     log_line(LOG_INFO, "file_opened", "source=%s path=%s base=%llu offset=%llu", f->source->name,
-             log_quote(quoted, sizeof quoted, path, strlen(path)), (unsigned long long)base,
-             (unsigned long long)(base + offset));
-    atomic_store_explicit(&f->source->sent[0], base + offset, memory_order_relaxed);
+             log_quote(quoted, sizeof quoted, path, strlen(path)), (unsigned long long)base, (unsigned long long)at);
+    atomic_store_explicit(&f->source->sent[0], at, memory_order_relaxed);
     mark(f, &print);
     set_state(f, SOURCE_RUNNING);
     return 0;
