@@ -353,6 +353,7 @@ void checkpoint_end(struct checkpoint *c, bool durable) {
     } else {
         give_back(c);
     }
+    g->held_bytes = c->ops.n;
     memset(c->taken, 0, c->blocks);
     free_bad(c->bad, c->n_bad);
     c->bad = NULL;

@@ -10,6 +10,8 @@
 #include "lib/base/mem.h"
 
 #define BAD_RAW_BYTES 512u
+#define UNSAVED_MAX   (256u << 20) /* bytes of ids and texts, and runs, that wait for a checkpoint */
+#define RUNS_MAX      1000000u
 
 /* The bit of each event type in users' rows: first those the data directory knows, in its order, then new ones. */
 static int assign_types(struct engine *g, struct slice known, struct err *e) {
@@ -196,6 +198,10 @@ static int prepare(struct engine *g, uint32_t source, uint32_t partition, struct
     struct engine_source *s = &g->sources[source];
     size_t n = s->n;
     CHECK(source < g->n_sources && partition < SOURCE_MAX_PARTITIONS);
+    if (g->model->ops.n + g->held_bytes > UNSAVED_MAX || g->n_runs > RUNS_MAX)
+        return err_set(e, ERR_FULL, "checkpoint",
+                       "%zu bytes of descriptions and ids and %zu runs wait for a checkpoint",
+                       g->model->ops.n + g->held_bytes, g->n_runs);
     bool ok = grow(&s->positions, sizeof *s->positions, &n, partition + 1);
     s->n = (uint32_t)n;
     ok = ok && grow(&g->runs, sizeof *g->runs, &g->cap_runs, g->n_runs + 1) &&

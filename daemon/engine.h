@@ -57,6 +57,7 @@ struct engine {
 
     struct engine_run *runs; /* (n_runs) since the last checkpoint; the last one is open */
     size_t n_runs, cap_runs;
+    size_t held_bytes; /* of ids and texts that a failed checkpoint still holds */
     bool epoch_dirty;
     uint64_t epoch_sequence;
 
