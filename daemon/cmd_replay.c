@@ -87,11 +87,15 @@ int cmd_replay(int argc, char **argv) {
     o.config = &config;
     log_set_level(LOG_WARN); /* the result is what matters here */
     int rc = replay_run(&o, &result, &e);
+    if (rc == 0 && result.from > 0)
+        fprintf(stderr, "rankd: the log was cut: it begins at offset %llu, and what came before was not learned\n",
+                (unsigned long long)result.from);
     if (rc < 0)
         fprintf(stderr, "rankd: %s\n", e.text);
     else if (c.json)
-        printf("{\"digest\":\"%s\",\"records\":%llu,\"learned\":%llu,\"seconds\":%.3f}\n", result.digest,
-               (unsigned long long)result.records, (unsigned long long)result.learned, result.seconds);
+        printf("{\"digest\":\"%s\",\"records\":%llu,\"learned\":%llu,\"from\":%llu,\"seconds\":%.3f}\n", result.digest,
+               (unsigned long long)result.records, (unsigned long long)result.learned, (unsigned long long)result.from,
+               result.seconds);
     else
         printf("%s sequence %llu learned %llu in %.1f s\n", result.digest, (unsigned long long)result.records,
                (unsigned long long)result.learned, result.seconds);

@@ -27,7 +27,7 @@ struct replay {
     struct replay_feed *feed;
     struct source *sources; /* (n_sources) as configured */
     size_t n_sources;
-    uint64_t records;
+    uint64_t records, from;
 };
 
 static int write_checkpoint(struct replay *r, struct err *e) {
@@ -146,10 +146,9 @@ static int learn_journal(struct replay *r, struct err *e) {
 
 static int learn_only(struct replay *r, struct err *e) {
     const char *name;
-    uint64_t first;
-    int rc = replay_feed_only(r->feed, &name, &first, e);
+    int rc = replay_feed_only(r->feed, &name, &r->from, e);
     struct source *s = rc == 0 ? find_source(r, name, e) : NULL;
-    return s ? learn_run(r, s, 0, first, UINT64_MAX, e) : rc < 0 ? rc : ERR_MISMATCH;
+    return s ? learn_run(r, s, 0, r->from, UINT64_MAX, e) : rc < 0 ? rc : ERR_MISMATCH;
 }
 
 static int open_into(struct replay *r, struct err *e) {
@@ -200,8 +199,10 @@ int replay_run(const struct replay_options *o, struct replay_result *out, struct
     if (rc == 0) rc = write_checkpoint(&r, e);
     if (rc == 0) rc = digest_compute(r.store, &d, e);
     if (rc == 0) {
-        *out = (struct replay_result){
-            .records = r.records, .learned = r.engine->learned, .seconds = (double)(clock_steady_ns() - start) / 1e9};
+        *out = (struct replay_result){.records = r.records,
+                                      .learned = r.engine->learned,
+                                      .from = r.from,
+                                      .seconds = (double)(clock_steady_ns() - start) / 1e9};
         memcpy(out->digest, d.hex, sizeof d.hex);
     }
     replay_feed_close(r.feed);

@@ -23,6 +23,7 @@ struct replay_options {
 
 struct replay_result {
     uint64_t records, learned;
+    uint64_t from; /* without a journal: offset that the log begins at; above 0 what is before was cut */
     char digest[65];
     double seconds;
 };
