@@ -118,7 +118,7 @@ static int open_files(struct seglog *l, uint64_t base, struct err *e) {
     int rc = seglog_open_part(l->dir, base, SEGLOG_SUM, flags, &sum, e);
     if (!rc) rc = seglog_open_part(l->dir, base, SEGLOG_DATA, flags, &data, e);
     if (!rc && l->io.fsync_dir(l->io.arg, l->dir) != 0) {
-        rc = err_set(e, ERR_IO, "log", "%s: making a new segment durable: %s", l->dir, strerror(errno));
+        rc = err_set(e, seglog_code(errno), "log", "%s: making a new segment durable: %s", l->dir, strerror(errno));
     }
     if (rc) {
         if (sum >= 0) close(sum);
@@ -147,7 +147,7 @@ static int begin_segment(struct seglog *l, struct err *e) {
     int rc = reserve_segment(l, e);
     if (rc) return rc;
     if (l->broken && close_broken(l) != 0) {
-        return err_set(e, ERR_IO, "log", "%s: cutting off what an earlier failed append left: %s", l->dir,
+        return err_set(e, seglog_code(errno), "log", "%s: cutting off what an earlier failed append left: %s", l->dir,
                        strerror(errno));
     }
     close_files(l);
@@ -155,7 +155,7 @@ static int begin_segment(struct seglog *l, struct err *e) {
     if (rc) return rc;
     struct seglog_segment fresh = {.base = base, .end = base, .has_data = true, .has_sum = true}, *g = last_segment(l);
     if (cut(l, &fresh) != 0) {
-        rc = err_set(e, ERR_IO, "log", "%s: beginning a segment: %s", l->dir, strerror(errno));
+        rc = err_set(e, seglog_code(errno), "log", "%s: beginning a segment: %s", l->dir, strerror(errno));
         close_files(l);
         return rc;
     }
@@ -204,8 +204,8 @@ int seglog_append(struct seglog *l, struct slice data, struct err *e) {
             int why = errno;
             l->broken = true;
             (void)close_broken(l); /* else tried again before the next append */
-            return err_set(e, ERR_IO, "log", "%s: appending at offset %llu: %s", l->dir, (unsigned long long)end,
-                           strerror(why));
+            return err_set(e, seglog_code(why), "log", "%s: appending at offset %llu: %s", l->dir,
+                           (unsigned long long)end, strerror(why));
         }
         end += n;
         sums += SEGLOG_ENTRY;

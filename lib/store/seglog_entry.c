@@ -17,13 +17,23 @@ int seglog_path(const char *dir, uint64_t base, enum seglog_part part, char out[
     return err_set(e, ERR_RANGE, "data_dir", "the name %.64s... is too long", dir);
 }
 
+int seglog_code(int error) {
+    switch (error) {
+    case ENOENT:
+        return ERR_MISSING;
+    case ENOMEM:
+        return ERR_NOMEM;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    default:
+        return ERR_IO;
+    }
+}
+
 int seglog_fail(struct err *e, const char *dir, uint64_t base, enum seglog_part part, const char *doing) {
-    int code = errno == ENOENT                      ? ERR_MISSING
-               : errno == ENOMEM                    ? ERR_NOMEM
-               : errno == ENOSPC || errno == EDQUOT ? ERR_FULL
-                                                    : ERR_IO;
-    return err_set(e, code, "log", "%s/%020llu.%s: %s: %s", dir, (unsigned long long)base, suffix[part], doing,
-                   strerror(errno));
+    return err_set(e, seglog_code(errno), "log", "%s/%020llu.%s: %s: %s", dir, (unsigned long long)base, suffix[part],
+                   doing, strerror(errno));
 }
 
 int seglog_damage(struct err *e, const char *dir, uint64_t base, enum seglog_part part, uint64_t offset,

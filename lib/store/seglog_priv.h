@@ -19,6 +19,7 @@ int seglog_open_part(const char *dir, uint64_t base, enum seglog_part part, int 
                      struct err *e) ERR_MUST_CHECK; /* ERR_MISSING when it is not there */
 /* Bytes read, fewer than n at the end of the file; -1 with errno. */
 long seglog_pread(int fd, void *p, size_t n, uint64_t at);
+int seglog_code(int error); /* for an errno */
 int seglog_fail(struct err *e, const char *dir, uint64_t base, enum seglog_part part, const char *doing);
 int seglog_damage(struct err *e, const char *dir, uint64_t base, enum seglog_part part, uint64_t offset,
                   const char *what);
