@@ -210,12 +210,11 @@ static void *run(void *arg) {
     struct learner *l = arg;
     while (!must_end(l)) {
         bool stopping = atomic_load_explicit(&l->stop_by_ns, memory_order_relaxed) != 0;
-        bool idle = atomic_load_explicit(&l->paused, memory_order_relaxed) && !stopping;
         struct batch *b = NULL;
-        if (idle)
-            clock_sleep_ms(RETRY_WAIT_MS);
-        else
+        if (!learner_paused(l)) /* nor is anything learned at the stop of a paused one: its source has it still */
             b = inbox_take(l->o.inbox, stopping ? 0 : l->unpublished ? l->o.config->batch_time_ms : IDLE_WAIT_MS);
+        else if (!stopping)
+            clock_sleep_ms(RETRY_WAIT_MS);
         if (b) {
             apply_batch(l, b);
             batch_free(b);
