@@ -45,6 +45,12 @@ void *mem_map(size_t n) {
     return p == MAP_FAILED ? NULL : p;
 }
 
+void *mem_map_dense(size_t n) {
+    void *p = mem_map(n);
+    if (p != NULL) (void)madvise(p, n, MADV_HUGEPAGE); /* a wish: where it is refused all is only slower */
+    return p;
+}
+
 void mem_unmap(void *p, size_t n) {
     if (p != NULL) CHECK(munmap(p, n) == 0);
 }

@@ -14,6 +14,9 @@ void mem_free(void *p);
 /* Zeroed pages that cost address space until touched; for arrays sized by a bound of the configuration.
  * NULL when refused. mem_unmap takes the same n and accepts NULL. */
 void *mem_map(size_t n);
+/* As mem_map, for large arrays that fill from the front and are read all over: in huge pages where the system allows.
+ */
+void *mem_map_dense(size_t n);
 void mem_unmap(void *p, size_t n);
 
 /* Test hook: the nth request from now (1 = the next) fails, once. 0 switches it off. Not thread-safe. */

@@ -25,8 +25,8 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->params = p;
     t->ops = ops;
     size_t n = p->max_items, blocks = n_blocks_for(p->max_items);
-    t->rows = mem_map(blocks * ITEM_BLOCK_ROWS * t->stride);
-    t->live = mem_map(n * sizeof *t->live);
+    t->rows = mem_map_dense(blocks * ITEM_BLOCK_ROWS * t->stride);
+    t->live = mem_map_dense(n * sizeof *t->live);
     t->free_rows = mem_map(n * sizeof *t->free_rows);
     t->expires_ms = mem_map(n * sizeof *t->expires_ms);
     t->available = mem_map(n);

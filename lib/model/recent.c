@@ -14,7 +14,7 @@ int recent_new(uint32_t cap, uint32_t max_items, struct recent **out, struct err
     r->cap = cap;
     r->max_items = max_items;
     r->ring = mem_map((size_t)cap * sizeof *r->ring);
-    r->often = mem_map((size_t)max_items * sizeof *r->often);
+    r->often = mem_map_dense((size_t)max_items * sizeof *r->often);
     r->dirty = mem_zalloc(recent_blocks(r));
     if (r->ring && r->often && r->dirty) {
         *out = r;

@@ -17,14 +17,14 @@ int scan_new(const struct model_params *p, const struct kernel *kernel, struct s
     s->kernel = kernel;
     size_t n = rows_of(s), floats = n * sizeof(float);
     s->seq = mem_map(n / SCAN_ROWS * sizeof *s->seq);
-    s->codes = mem_map(n * s->dim);
-    s->scale = mem_map(floats);
-    s->error = mem_map(floats);
-    s->norm = mem_map(floats);
-    s->bias = mem_map(floats);
+    s->codes = mem_map_dense(n * s->dim);
+    s->scale = mem_map_dense(floats);
+    s->error = mem_map_dense(floats);
+    s->norm = mem_map_dense(floats);
+    s->bias = mem_map_dense(floats);
     bool all = s->seq && s->codes && s->scale && s->error && s->norm && s->bias;
     for (int h = 0; h < MODEL_TRENDS; h++) {
-        s->trend[h] = mem_map(floats);
+        s->trend[h] = mem_map_dense(floats);
         all = all && s->trend[h];
     }
     if (!all) {
