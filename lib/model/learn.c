@@ -75,6 +75,7 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
         uint32_t j = l->first[q] = draw_one(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
         item_prefetch(t, j);
         __builtin_prefetch(&recent->often[j]);
+        __builtin_prefetch(&t->is_touched[j], 1);
     }
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {

@@ -256,7 +256,7 @@ void model_publish(struct model *m) {
         if (k + PREFETCH_ROWS < t->n_touched) {
             uint32_t ahead = t->touched[k + PREFETCH_ROWS];
             item_prefetch(t, ahead);
-            __builtin_prefetch(m->scan->codes + (size_t)ahead * m->scan->dim, 1);
+            scan_prefetch(m->scan, ahead);
         }
         t->is_touched[t->touched[k]] = 0;
         scan_put(m->scan, t, t->touched[k]);

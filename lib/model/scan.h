@@ -40,6 +40,16 @@ void scan_free(struct scan *s);
 /* Learner: refreshes one row from the table (plain reads of its own rows). */
 void scan_put(struct scan *s, const struct items *t, uint32_t row);
 
+/* Starts bringing what scan_put will write of a row from memory. */
+static inline void scan_prefetch(const struct scan *s, uint32_t row) {
+    __builtin_prefetch(s->codes + (size_t)row * s->dim, 1);
+    __builtin_prefetch(s->scale + row, 1);
+    __builtin_prefetch(s->error + row, 1);
+    __builtin_prefetch(s->norm + row, 1);
+    __builtin_prefetch(s->bias + row, 1);
+    for (int h = 0; h < MODEL_TRENDS; h++) __builtin_prefetch(s->trend[h] + row, 1);
+}
+
 /* Norms rounded up, for bounds: of v, and of v - scale * codes; whole is at most 1 + 2^-18 times the norm, or 2^-125
  * more. v (d) must be finite. */
 struct scan_norms {
