@@ -128,9 +128,8 @@ static void add_comment(const char *text, struct buf *out) {
     while (*text) {
         size_t n = strcspn(text, "\n"), most = WIDTH - 2;
         if (n > most) {
-            n = most;
-            while (n > 0 && text[n] != ' ') n--;
-            if (n == 0) n = most;
+            const char *space = memrchr(text, ' ', most + 1);
+            n = space && space > text ? (size_t)(space - text) : most;
         }
         buf_add_str(out, n ? "# " : "#");
         buf_add(out, text, n);

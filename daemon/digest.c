@@ -65,7 +65,7 @@ static int add_table(struct store_scan *scan, enum store_table table, struct sha
 
 /* The state row without what is only for display: see engine_encode_state. */
 static int add_state(struct store_scan *scan, struct sha256 *total, struct digest *out, struct err *e) {
-    struct slice key, value;
+    struct slice key = {NULL, 0}, value;
     int rc = store_scan_seek(scan, STORE_META, slice_str("state"), e);
     if (rc == 0) rc = store_scan_next(scan, &key, &value, e);
     if (rc < 0) return rc;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "daemon/kafka_priv.h"
+#include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
@@ -43,6 +44,7 @@ void kafka_end(struct kafka_partition *p, uint64_t high) {
 bool kafka_flush(struct source_kafka *k, struct kafka_partition *p) {
     struct batch *b = p->staged;
     int64_t low, high;
+    CHECK(b);
     p->staged = NULL;
     unlink_staged(k, p);
     if (b->n == 0 || stopping(k) || !inbox_put(k->env->inbox, b)) {

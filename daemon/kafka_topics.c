@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/kafka_priv.h"
+#include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -223,6 +224,7 @@ static void place(struct source_kafka *k, struct kafka_partition *p, int64_t low
  */
 static bool decide(struct source_kafka *k, struct kafka_partition *p, const struct ends *e, int i, uint64_t now_ns,
                    rd_kafka_topic_partition_list_t *assign) {
+    CHECK(e->low && e->high);
     const rd_kafka_topic_partition_t *low = &e->low->elems[i], *high = &e->high->elems[i];
     struct kafka_topic *t = p->topic;
     char stored[64];

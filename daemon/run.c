@@ -256,18 +256,12 @@ static const struct part {
     void (*stop)(struct run *r);
     void (*free)(struct run *r);
 } parts[] = {
-    {"base", start_base, NULL, free_base},
-    {"directory", start_directory, NULL, stop_directory},
-    {"store", start_store, NULL, stop_store},
-    {"engine", start_engine, NULL, stop_engine},
-    {"marker", start_marker, NULL, stop_marker},
-    {"sources", start_sources, NULL, free_parts},
-    {"learner", start_learner, stop_learner, NULL},
-    {"reading", NULL, stop_sources, NULL},
-    {"intake", start_intake, stop_intake, NULL},
-    {"listeners", start_listeners, stop_listeners, free_listeners},
-    {"events", tend_start, NULL, tend_free},
-    {"sources", start_reading, NULL, NULL},
+    {"base", start_base, NULL, free_base},          {"directory", start_directory, NULL, stop_directory},
+    {"store", start_store, NULL, stop_store},       {"engine", start_engine, NULL, stop_engine},
+    {"marker", start_marker, NULL, stop_marker},    {"sources", start_sources, NULL, free_parts},
+    {"learner", start_learner, stop_learner, NULL}, {"reading", NULL, stop_sources, NULL},
+    {"intake", start_intake, stop_intake, NULL},    {"listeners", start_listeners, stop_listeners, free_listeners},
+    {"events", tend_start, NULL, tend_free},        {"sources", start_reading, NULL, NULL},
 };
 #define N_PARTS (sizeof parts / sizeof *parts)
 

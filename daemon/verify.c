@@ -16,7 +16,7 @@ static void say_bad(void *arg, const struct err *e) { fprintf(arg, "damaged: %s\
 static int verify_store(const struct config *c, FILE *out) {
     struct store_options o = {.dir = c->data_dir, .map_size = c->map_size, .max_readers = 4, .read_only = true};
     struct store *s;
-    struct verify_counts counts;
+    struct verify_counts counts = {0};
     struct err e;
     int rc = store_open(&o, &s, &e);
     if (rc == ERR_MISSING) {

@@ -33,6 +33,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "lib/base/check.h"
+
 #define UNIT         0x1p-24
 #define TREND_FLOOR  (-8.0f)
 #define COSINE_NORM  0x1p-50f /* below it a row's cosine is undecided */
@@ -122,6 +124,7 @@ static void live_only(const struct view *v, uint32_t n, float *out) {
 }
 
 static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, float *out) {
+    CHECK(trend);
     float mu = t->mu, shift = t->shift, slack = sign * t->slack, relative = sign * t->relative;
     for (uint32_t i = 0; i < n; i++) {
         float v = trend[i] - shift;

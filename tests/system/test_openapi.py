@@ -99,7 +99,8 @@ def test_every_operation_answers_as_documented(trained):
         "postScore": [{"body": '{"user":"u1","items":["%s","no such"]}' % item}],
         "getSimilar": [{"item": item, "k": 2}],
         "getPopular": [{"k": 2}],
-        "postEvents": [{"body": event}, {"body": "[%s]" % event}, {"body": event + "\n{}\n", "headers": {"Content-Type": "application/x-ndjson"}}],
+        "postEvents": [{"body": event}, {"body": "[%s]" % event},
+                       {"body": event + "\n{}\n", "headers": {"Content-Type": "application/x-ndjson"}}],
         "getHealthz": [{}], "getReadyz": [{}], "getMetrics": [{}], "getStatus": [{}], "getDigest": [{}],
         "postCheckpoint": [{}], "postPause": [{}], "postResume": [{}], "getBadEvents": [{}, {"n": 1}], "getConfig": [{}],
     }

@@ -1,4 +1,5 @@
-/* A small shop for tests of the model: parameters, a stream of events, a backing store in memory, a hash of the state. */
+/* A small shop for tests of the model: parameters, a stream of events, a backing store in memory, a hash of the state.
+ */
 #ifndef RANKD_TESTS_MODEL_SHOP_H
 #define RANKD_TESTS_MODEL_SHOP_H
 
@@ -97,7 +98,8 @@ static inline int shop_learn(struct model *m, uint64_t n, struct err *e) {
     return model_learn(m, &ev, e);
 }
 
-/* One hash over all rows of items and users, ids, recent events and the clock; users may be in the cache or behind it. */
+/* One hash over all rows of items and users, ids, recent events and the clock; users may be in the cache or behind it.
+ */
 static inline uint64_t shop_hash(struct model *m) {
     uint64_t h = hash64(&m->clock_ms, sizeof m->clock_ms, 1);
     struct items *t = m->items;
