@@ -93,11 +93,12 @@ void http_server_stop(struct http_server *s);
 void http_server_free(struct http_server *s);
 unsigned http_server_open(const struct http_server *s); /* connections with a request under way */
 
-/* Listening sockets. address is "host:port" ("[::1]:8080" for IPv6); a port of 0 picks a free one. *fd is non-blocking,
- * close-on-exec. bound (NULL allowed) receives the text of the address really bound. loopback tells whether the address
- * is reachable from this machine alone. A unix socket has mode 0600; a stale file is replaced, a live one refused
- * (ERR_BUSY), anything else at the path too (ERR_MISMATCH). */
-int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback,
+/* Listening sockets. address is "host:port" ("[::1]:8080" for IPv6); a port of 0 picks a free one. joins: this process
+ * listens there already, with another socket; false: nobody may. *fd is non-blocking, close-on-exec. bound (NULL
+ * allowed) receives the text of the address really bound. loopback tells whether the address is reachable from this
+ * machine alone. A unix socket has mode 0600; a stale file is replaced, a live one refused (ERR_BUSY), anything else at
+ * the path too (ERR_MISMATCH). */
+int http_listen_tcp(const char *address, bool joins, int *fd, char bound[64], bool *loopback,
                     struct err *e) ERR_MUST_CHECK;
 int http_listen_unix(const char *path, int *fd, struct err *e) ERR_MUST_CHECK;
 

@@ -58,15 +58,17 @@ static int name_bound(int fd, const char *address, char bound[64], bool *loopbac
     return 0;
 }
 
-/* A socket bound to one address and listening; -1 with errno. */
-static int bind_one(const struct addrinfo *a, bool reuseport) {
+/* A socket bound to one address and listening; -1 with errno. SO_REUSEPORT set before bind would let it share the
+ * address with whoever has set it too, another daemon included; set after bind it lets others of ours join later. */
+static int bind_one(const struct addrinfo *a, bool joins) {
     int on = 1, off = 0;
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        (reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+        (joins && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
         (a->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
-        bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
+        bind(fd, a->ai_addr, a->ai_addrlen) != 0 ||
+        (!joins && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) || listen(fd, SOMAXCONN) != 0) {
         int kept = errno;
         close(fd);
         errno = kept;
@@ -75,7 +77,7 @@ static int bind_one(const struct addrinfo *a, bool reuseport) {
     return fd;
 }
 
-int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64], bool *loopback, struct err *e) {
+int http_listen_tcp(const char *address, bool joins, int *fd, char bound[64], bool *loopback, struct err *e) {
     char host[256], port[8];
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -85,7 +87,7 @@ int http_listen_tcp(const char *address, bool reuseport, int *fd, char bound[64]
     int gai = getaddrinfo(host, port, &hints, &found);
     if (gai != 0) return err_set(e, ERR_IO, "listen", "%s: %s", address, gai_strerror(gai));
     int made = -1;
-    for (struct addrinfo *a = found; a && made < 0; a = a->ai_next) made = bind_one(a, reuseport);
+    for (struct addrinfo *a = found; a && made < 0; a = a->ai_next) made = bind_one(a, joins);
     rc = made < 0 ? refused(e, address, "cannot listen") : name_bound(made, address, bound, loopback, e);
     freeaddrinfo(found);
     if (rc) {

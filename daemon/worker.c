@@ -99,9 +99,9 @@ static int make_base(struct worker *w, struct err *e) {
 
 static unsigned share(unsigned connections, size_t n) { return (unsigned)((connections + n - 1) / n); }
 
-static int listen_on(struct worker *w, const char *address, char bound[64], bool *loopback, struct err *e) {
+static int listen_on(struct worker *w, const char *address, bool joins, char bound[64], bool *loopback, struct err *e) {
     int fd;
-    int rc = http_listen_tcp(address, true, &fd, bound, loopback, e);
+    int rc = http_listen_tcp(address, joins, &fd, bound, loopback, e);
     if (rc < 0) return rc;
     rc = http_server_listen(w->server, fd, e);
     if (rc < 0) close(fd);
@@ -147,11 +147,11 @@ int workers_start(struct api *a, const struct http_tokens *tokens, struct worker
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = make(&w->all[i], a, DAEMON_READER_WORKERS + (unsigned)i, n, tokens, e);
-    if (rc == 0) rc = listen_on(&w->all[0], d->config.http_listen, d->http_bound, &loopback, e);
+    if (rc == 0) rc = listen_on(&w->all[0], d->config.http_listen, false, d->http_bound, &loopback, e);
     if (rc == 0 && !loopback && !tokens && !d->config.http_public_without_token)
         rc = err_set(e, ERR_DENIED, "http.listen",
                      "%s is not loopback: set http.tokens_file, or http.public_without_token = yes", d->http_bound);
-    for (size_t i = 1; i < n && rc == 0; i++) rc = listen_on(&w->all[i], d->http_bound, NULL, &loopback, e);
+    for (size_t i = 1; i < n && rc == 0; i++) rc = listen_on(&w->all[i], d->http_bound, true, NULL, &loopback, e);
     for (size_t i = 0; i < n && rc == 0; i++) rc = start_thread(&w->all[i], i, e);
     if (rc == 0)
         *out = w;
