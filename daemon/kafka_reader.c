@@ -159,17 +159,22 @@ static int ask_ends(struct kafka_reader *r, int64_t which, uint64_t until_ns, st
     return rc;
 }
 
-/* kbytes: bound of each partition's queue; 0 = as it is by default. */
+/* Adds a preference unless the operator has one. */
+static void prefer(struct config *with, const struct config *c, char *key, char *value) {
+    if (!kafka_conf_passed(c, key)) with->kafka_pass[with->n_kafka_pass++] = (struct config_pass){key, value};
+}
+
+/* kbytes: bound of each partition's queue. */
 static int client_open(struct kafka_reader *r, const struct config *c, uint32_t kbytes, struct err *e) {
     const struct kafka_callbacks callbacks = {.error = error_cb};
     struct config with = *c;
-    char value[16], key[] = QUEUE_OPTION;
-    if (kbytes == 0) return kafka_client_new(c, KAFKA_CONSUMER, &callbacks, r, &r->rk, e);
-    with.kafka_pass = mem_alloc((c->n_kafka_pass + 1) * sizeof *with.kafka_pass);
+    char queue[] = QUEUE_OPTION, bound[16], wait[] = "fetch.wait.max.ms", wait_ms[] = "10";
+    with.kafka_pass = mem_alloc((c->n_kafka_pass + 2) * sizeof *with.kafka_pass);
     if (!with.kafka_pass) return err_set(e, ERR_NOMEM, "kafka", "no memory");
     if (c->n_kafka_pass) memcpy(with.kafka_pass, c->kafka_pass, c->n_kafka_pass * sizeof *with.kafka_pass);
-    snprintf(value, sizeof value, "%" PRIu32, kbytes);
-    with.kafka_pass[with.n_kafka_pass++] = (struct config_pass){key, value};
+    snprintf(bound, sizeof bound, "%" PRIu32, kbytes);
+    prefer(&with, c, queue, bound);
+    prefer(&with, c, wait, wait_ms); /* a partition read to its end must not delay the others */
     int rc = kafka_client_new(&with, KAFKA_CONSUMER, &callbacks, r, &r->rk, e);
     mem_free(with.kafka_pass);
     return rc;
@@ -184,7 +189,7 @@ static bool client_close(struct kafka_reader *r) {
 
 static int open_all(struct kafka_reader *r, const struct config *c, bool *abandoned, struct err *e) {
     const uint64_t until_ns = deadline_ns();
-    int rc = client_open(r, c, 0, e);
+    int rc = client_open(r, c, QUEUE_KBYTES, e);
     if (!rc) rc = ask_partitions(r, until_ns, e);
     if (rc) return rc;
     if (r->n > 1 && !kafka_conf_passed(c, QUEUE_OPTION)) { /* the number of queues is only known now */
