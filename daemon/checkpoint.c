@@ -16,7 +16,7 @@ struct checkpoint {
     struct engine *g;
     unsigned reader;
     struct buf ops;   /* of this checkpoint, and of earlier ones that failed */
-    struct buf small; /* puts of small rows: table u8, key u16, value u32, bytes */
+    struct buf small; /* puts of small rows: table u8, key u16, value u32, bytes; an empty value deletes */
     struct engine_run *runs;
     size_t n_runs;
     struct engine_bad *bad;
@@ -122,7 +122,7 @@ static void capture_small(struct checkpoint *c) {
     capture_positions(c, &row);
     for (uint32_t b = 0; b < recent_blocks(g->model->recent); b++) {
         struct slice bytes = recent_take(g->model->recent, b);
-        if (bytes.n) add_small(c, STORE_RECENT, store_key_u32(b, key), bytes);
+        if (bytes.p) add_small(c, STORE_RECENT, store_key_u32(b, key), bytes);
     }
     if (row.failed) c->small.failed = true;
     buf_free(&row);
@@ -219,7 +219,7 @@ static int write_small(struct checkpoint *c, struct store_txn *t, struct err *e)
         size_t key_n = cursor_u16(&r), value_n = cursor_u32(&r);
         struct slice key = cursor_bytes(&r, key_n), value = cursor_bytes(&r, value_n);
         CHECK(!r.failed);
-        rc = put(c, t, table, key, value, e);
+        rc = value.n ? put(c, t, table, key, value, e) : store_del(t, table, key, e);
     }
     return rc;
 }
@@ -250,27 +250,40 @@ static int write_items(struct checkpoint *c, struct store_txn *t, struct err *e)
     return rc < 0 ? rc : write_frozen(c, t, e);
 }
 
-static int write_users(struct checkpoint *c, struct store_txn *t, struct err *e) {
+struct user_place { /* of a row in c->row: id, then the stored form; n_value 0 = the user is gone */
+    size_t key, n_key, n_value;
+};
+
+/* The next rows of the list, copied: the disk must not keep the store thread inside an epoch section. */
+static size_t gather_users(struct checkpoint *c, struct user_place places[USERS_AT_ONCE]) {
     struct model *m = c->g->model;
-    const struct user_row *row = NULL;
+    const struct user_row *row;
+    size_t n = 0;
+    buf_clear(&c->row);
+    epoch_enter(m->epoch, c->reader);
+    while (n < USERS_AT_ONCE && (row = users_list_next(m->users, c->users))) {
+        struct slice id = user_id(row, m->params.dim);
+        struct user_place *at = &places[n++];
+        *at = (struct user_place){c->row.n, id.n, 0};
+        buf_add_slice(&c->row, id);
+        if (!row->erased) user_encode(row, m->params.dim, &c->row);
+        at->n_value = c->row.n - at->key - id.n;
+    }
+    epoch_leave(m->epoch, c->reader);
+    return n;
+}
+
+static int write_users(struct checkpoint *c, struct store_txn *t, struct err *e) {
+    struct user_place places[USERS_AT_ONCE];
     int rc = 0;
-    do {
-        epoch_enter(m->epoch, c->reader);
-        for (int k = 0; k < USERS_AT_ONCE && rc == 0; k++) {
-            row = users_list_next(m->users, c->users);
-            if (!row) break;
-            struct slice id = user_id(row, m->params.dim);
-            if (row->erased) {
-                rc = store_del(t, STORE_USER, id, e);
-                continue;
-            }
-            buf_clear(&c->row);
-            user_encode(row, m->params.dim, &c->row);
-            rc = c->row.failed ? err_set(e, ERR_NOMEM, "checkpoint", "no memory for a user row")
-                               : put(c, t, STORE_USER, id, slice_of(c->row.p, c->row.n), e);
+    for (size_t n; rc == 0 && (n = gather_users(c, places)) > 0;) {
+        if (c->row.failed) rc = err_set(e, ERR_NOMEM, "checkpoint", "no memory for user rows");
+        for (size_t k = 0; k < n && rc == 0; k++) {
+            struct slice id = slice_of(c->row.p + places[k].key, places[k].n_key);
+            struct slice value = slice_of(id.p + id.n, places[k].n_value);
+            rc = value.n ? put(c, t, STORE_USER, id, value, e) : store_del(t, STORE_USER, id, e);
         }
-        epoch_leave(m->epoch, c->reader);
-    } while (row && rc == 0);
+    }
     return rc;
 }
 
@@ -313,6 +326,14 @@ int checkpoint_write(struct checkpoint *c, struct store *s, struct err *e) {
     return rc;
 }
 
+/* As many as the ring holds: the older ones would go from it at once. */
+static void keep_newest_bad(struct engine *g) {
+    size_t keep = (size_t)g->config->bad_events_kept, over = g->n_bad > keep ? g->n_bad - keep : 0;
+    for (size_t k = 0; k < over; k++) buf_free(&g->bad[k].row);
+    g->n_bad -= over;
+    if (over) memmove(g->bad, g->bad + over, g->n_bad * sizeof *g->bad);
+}
+
 /* A failed checkpoint gives back what it was handed: older runs and bad events stand before the newer ones. */
 static void give_back(struct checkpoint *c) {
     struct engine *g = c->g;
@@ -339,6 +360,7 @@ static void give_back(struct checkpoint *c) {
         g->n_bad = g->cap_bad = c->n_bad + g->n_bad;
         c->bad = NULL;
         c->n_bad = 0;
+        keep_newest_bad(g);
     }
 }
 

@@ -154,9 +154,10 @@ int dedup_checkpoint_next(struct dedup *d, uint32_t *block, struct slice *bytes)
 void dedup_checkpoint_end(struct dedup *d, bool durable) {
     for (uint32_t k = 0; k < d->n_loans; k++) {
         struct dedup_block *b = d->loans[k].block;
-        if (d->blocks[d->loans[k].number] != b) continue; /* replaced: the new one is dirty */
+        struct dedup_block *now = d->blocks[d->loans[k].number];
+        if (!durable) now->dirty = true; /* also one that took its place */
+        if (now != b) continue;
         b->lent = false;
-        b->dirty = b->dirty || !durable;
     }
     free_replaced(d);
     mem_free(d->loans);
@@ -180,7 +181,10 @@ int dedup_load_end(struct dedup *d, uint64_t count, struct err *e) {
     for (uint64_t n = first; n < count; n++) {
         uint64_t place = n % capacity(d);
         if (!d->blocks[place / DEDUP_BLOCK])
-            return err_set(e, ERR_CORRUPT, "dedup", "block %llu is missing", (unsigned long long)(place / DEDUP_BLOCK));
+            return err_set(e, ERR_MISMATCH, "events.dedup_window",
+                           "block %llu of %u is not stored: the window was smaller. Set events.dedup_window back, or "
+                           "start with an empty rankd.data_dir and replay the log into it (rankd replay)",
+                           (unsigned long long)(place / DEDUP_BLOCK), d->n_blocks);
         d->index[find(d, *hash_at(d, place))] = (uint32_t)place + 1;
     }
     d->count = count;

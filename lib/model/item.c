@@ -66,19 +66,31 @@ struct slice items_id(const struct items *t, uint32_t row) {
     return item_ids_of(t->ids, row);
 }
 
-/* What is stored beside an id: everything about an item that is no arithmetic. */
-static int note_id(struct items *t, uint32_t row) {
-    char value[14 + MODEL_MAX_ID];
+#define ID_VALUE 14u /* bytes before the id in what is stored beside a row number */
+
+/* Room for one note_id, made before anything changes: a row and what is stored beside it must fit together. */
+static int id_room(struct items *t, struct err *e) {
+    return ops_room(t->ops, OPS_HEAD + 4 + ID_VALUE + MODEL_MAX_ID) == 0
+               ? 0
+               : err_set(e, ERR_NOMEM, "items", "no memory for the changes of a checkpoint");
+}
+
+/* What is stored beside an id: everything about an item that is no arithmetic. Of a row without one its number and
+ * generation are kept, so that the next owner gets another generation after a restart too. */
+static void note_id(struct items *t, uint32_t row) {
+    char value[ID_VALUE + MODEL_MAX_ID] = {0};
     struct slice id = items_id(t, row);
     CHECK(id.n <= MODEL_MAX_ID);
-    int64_t expires = atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed);
     uint32_t generation = item_head(t, row)->generation;
     memcpy(value, &generation, 4);
-    value[4] = (char)atomic_load_explicit(&t->available[row], memory_order_relaxed);
-    value[5] = 0;
-    memcpy(value + 6, &expires, 8);
-    memcpy(value + 14, id.p, id.n);
-    return ops_put_row(t->ops, MODEL_PUT_ID, row, slice_of(value, 14 + id.n));
+    if (id.n > 0) {
+        int64_t expires = atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed);
+        value[4] = (char)atomic_load_explicit(&t->available[row], memory_order_relaxed);
+        memcpy(value + 6, &expires, 8);
+        memcpy(value + ID_VALUE, id.p, id.n);
+    }
+    int rc = ops_put_row(t->ops, MODEL_PUT_ID, row, slice_of(value, ID_VALUE + id.n));
+    CHECK(rc == 0);
 }
 
 /* Erased rows are given out lowest first: a heap, which a restart can rebuild from the rows alone. */
@@ -120,7 +132,9 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
     if (r >= t->max_items)
         return err_set(e, ERR_FULL, "items", "item \"%.*s\" would be one more than model.max_items = %u", (int)id.n,
                        id.p, t->max_items);
-    uint32_t generation = r < n ? item_head(t, r)->generation + 1 : 0;
+    uint32_t generation = r < n ? item_head(t, r)->generation : 0;
+    int rc = id_room(t, e);
+    if (rc < 0) return rc;
     if (item_ids_put(t->ids, r, id) < 0) return err_set(e, ERR_NOMEM, "items", "no memory for an item id");
     start_row(t, r, id, generation);
     atomic_store_explicit(&t->expires_ms[r], ITEM_NEVER, memory_order_relaxed);
@@ -130,10 +144,7 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
     else
         free_pop(t);
     t->n_known++;
-    if (note_id(t, r) < 0) {
-        items_remove(t, r);
-        return err_set(e, ERR_NOMEM, "items", "no memory for the changes of a checkpoint");
-    }
+    note_id(t, r);
     *row = r;
     return 0;
 }
@@ -169,10 +180,12 @@ static void set_expiry(struct items *t, uint32_t row, int64_t expires_ms) {
     atomic_store_explicit(&t->expires_ms[row], expires_ms, memory_order_relaxed);
 }
 
-void items_remove(struct items *t, uint32_t row) {
+int items_remove(struct items *t, uint32_t row, struct err *e) {
+    int rc = id_room(t, e);
+    if (rc < 0) return rc;
     items_set_live(t, row, false);
     item_change(t, row);
-    struct item_head *head = item_head(t, row), gone = {.generation = head->generation};
+    struct item_head *head = item_head(t, row), gone = {.generation = head->generation + 1};
     for (int h = 0; h < MODEL_TRENDS; h++) gone.trend[h] = ITEM_NO_TREND;
     float zero[2 * MODEL_MAX_DIM] = {0};
     item_begin(head);
@@ -183,17 +196,17 @@ void items_remove(struct items *t, uint32_t row) {
     free_push(t, row);
     t->n_known--;
     set_expiry(t, row, ITEM_NEVER);
-    /* The row's number and generation are kept, so that the next owner gets another generation after a restart too. */
-    char value[14] = {0};
-    uint32_t generation = gone.generation;
-    memcpy(value, &generation, 4);
-    (void)ops_put_row(t->ops, MODEL_PUT_ID, row, slice_of(value, sizeof value));
+    note_id(t, row);
+    return 0;
 }
 
-void items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms) {
+int items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms, struct err *e) {
+    int rc = id_room(t, e);
+    if (rc < 0) return rc;
     if (available >= 0) atomic_store_explicit(&t->available[row], (uint8_t)(available != 0), memory_order_relaxed);
     if (expires_ms != INT64_MIN) set_expiry(t, row, expires_ms < 0 ? ITEM_NEVER : expires_ms);
-    (void)note_id(t, row);
+    note_id(t, row);
+    return 0;
 }
 
 static void load_words(void *dst, const void *src, size_t n) {

@@ -27,7 +27,7 @@
 
 struct item_head {        /* 64 bytes */
     _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
-    uint32_t generation;  /* of the row number: raised when an erased row is given to another item */
+    uint32_t generation;  /* of the row number: raised when its item is erased */
     float bias;
     float q_sum, y_sum; /* AdaGrad sums of q and bias, and of y */
     float count;        /* events, decayed to count_ms */
@@ -95,11 +95,11 @@ struct slice items_id(const struct items *t, uint32_t row); /* empty when no id 
 
 /* A row for a new id with its start values, not live. ERR_FULL at max_items. */
 int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) ERR_MUST_CHECK;
-/* Frees the row: id gone, generation raised, not live, row zeroed. */
-void items_remove(struct items *t, uint32_t row);
+/* Frees the row: id gone, generation raised, not live, row zeroed. ERR_NOMEM: nothing has changed. */
+int items_remove(struct items *t, uint32_t row, struct err *e) ERR_MUST_CHECK;
 void items_set_live(struct items *t, uint32_t row, bool live);
-void items_describe(struct items *t, uint32_t row, int available,
-                    int64_t expires_ms); /* as in struct event: -1 = as before; INT64_MIN = as before, -1 = never */
+/* As in struct event: available -1 = as before; expires_ms INT64_MIN = as before, -1 = never. ERR_NOMEM: unchanged. */
+int items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms, struct err *e) ERR_MUST_CHECK;
 
 /* Learner: must stand before a row changes (keeps the checkpoint's copy, marks the row) and between the two calls below
  * every store goes through item_store. */

@@ -153,9 +153,12 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
     struct user_entry entry = {.row = row, .generation = (uint16_t)item_head(m->items, row)->generation};
     if (at < user->n) {
         entry = entries[at];
-    } else if (user->n == m->params.user_items) {
+    } else if (user->n >= m->params.user_items) { /* more when params.user_items was larger once */
+        uint32_t drop = user->n - m->params.user_items;
+        memmove(entries, entries + drop, (user->n - drop) * sizeof *entries);
+        user->n -= drop;
         at = 0;
-        add_stat(&m->stats.forgotten, 1);
+        add_stat(&m->stats.forgotten, drop + 1);
     }
     if (at < user->n) {
         memmove(entries + at, entries + at + 1, (user->n - at - 1) * sizeof *entries);
@@ -215,16 +218,11 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
 int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
                         struct err *e) {
     uint32_t row = items_find(m->items, id);
-    bool fresh = row == ITEM_NONE;
-    int rc = fresh ? items_add(m->items, id, &row, e) : 0;
+    int rc = row == ITEM_NONE ? items_add(m->items, id, &row, e) : 0;
     if (rc == ERR_FULL) add_stat(&m->stats.items_full, 1);
-    if (rc < 0) return rc;
-    if (ops_put(&m->ops, MODEL_PUT_ITEM_TEXT, id, text) < 0) {
-        if (fresh) items_remove(m->items, row);
-        return err_set(e, ERR_NOMEM, "items", "no memory for a description");
-    }
-    items_describe(m->items, row, available, expires_ms);
-    return 0;
+    if (rc == 0 && ops_put(&m->ops, MODEL_PUT_ITEM_TEXT, id, text) < 0)
+        rc = err_set(e, ERR_NOMEM, "items", "no memory for a description");
+    return rc < 0 ? rc : items_describe(m->items, row, available, expires_ms, e);
 }
 
 int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) {
@@ -245,9 +243,9 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
         return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
     uint32_t row = items_find(m->items, id);
     if (row == ITEM_NONE) return 0;
-    recent_remove(m->recent, row);
-    items_remove(m->items, row);
-    return 0;
+    int rc = items_remove(m->items, row, e);
+    if (rc == 0) recent_remove(m->recent, row);
+    return rc;
 }
 
 void model_publish(struct model *m) {

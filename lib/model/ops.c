@@ -18,6 +18,17 @@ int ops_put(struct buf *ops, enum model_op op, struct slice key, struct slice va
     return ERR_NOMEM;
 }
 
+int ops_room(struct buf *ops, size_t n) {
+    static const char nothing[OPS_ROOM];
+    CHECK(n <= OPS_ROOM);
+    size_t before = ops->n;
+    buf_add(ops, nothing, n);
+    bool failed = ops->failed;
+    ops->n = before;
+    ops->failed = false;
+    return failed ? ERR_NOMEM : 0;
+}
+
 int ops_put_row(struct buf *ops, enum model_op op, uint32_t row, struct slice value) {
     char key[4];
     for (int k = 0; k < 4; k++) key[k] = (char)(row >> (24 - 8 * k));

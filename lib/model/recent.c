@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "lib/base/check.h"
 #include "lib/base/mem.h"
 
 uint32_t recent_blocks(const struct recent *r) { return (r->cap + RECENT_BLOCK - 1) / RECENT_BLOCK; }
@@ -41,18 +40,29 @@ void recent_add(struct recent *r, uint32_t row) {
     r->n++;
 }
 
+static void reverse(uint32_t *v, uint32_t from, uint32_t to) {
+    for (; to > from + 1; from++) {
+        uint32_t last = v[--to];
+        v[to] = v[from];
+        v[from] = last;
+    }
+}
+
+/* The oldest comes to the front, so that the others can move up. */
+static void straighten(struct recent *r) {
+    uint32_t n = recent_size(r), oldest = (uint32_t)((r->n - n) % r->cap);
+    if (oldest == 0) return;
+    reverse(r->ring, 0, oldest);
+    reverse(r->ring, oldest, n);
+    reverse(r->ring, 0, n);
+}
+
 void recent_remove(struct recent *r, uint32_t row) {
     if (r->often[row] == 0) return;
     uint32_t n = recent_size(r), kept = 0;
-    uint64_t oldest = r->n - n;
-    uint32_t *order = mem_map((size_t)n * sizeof *order);
-    CHECK(order); /* as large as the ring itself */
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t other = r->ring[(oldest + k) % r->cap];
-        if (other != row) order[kept++] = other;
-    }
-    memcpy(r->ring, order, (size_t)kept * sizeof *order);
-    mem_unmap(order, (size_t)n * sizeof *order);
+    straighten(r);
+    for (uint32_t k = 0; k < n; k++)
+        if (r->ring[k] != row) r->ring[kept++] = r->ring[k];
     r->n = kept;
     r->often[row] = 0;
     recent_mark_dirty(r);
@@ -74,14 +84,24 @@ void recent_mark_dirty(struct recent *r) { memset(r->dirty, 1, recent_blocks(r))
 int recent_load(struct recent *r, uint32_t block, struct slice bytes, struct err *e) {
     if (block >= recent_blocks(r) || bytes.n > RECENT_BLOCK * sizeof *r->ring ||
         (size_t)block * RECENT_BLOCK * sizeof *r->ring + bytes.n > (size_t)r->cap * sizeof *r->ring)
-        return err_set(e, ERR_MISMATCH, "model.recent_events", "stored block %u does not fit %u recent events", block,
-                       r->cap);
+        return err_set(
+            e, ERR_MISMATCH, "model.recent_events",
+            "stored block %u does not fit %u recent events: set model.recent_events back, or start with an empty "
+            "rankd.data_dir and replay the log into it (rankd replay)",
+            block, r->cap);
     memcpy(r->ring + (size_t)block * RECENT_BLOCK, bytes.p, bytes.n);
+    uint32_t end = block * RECENT_BLOCK + (uint32_t)(bytes.n / sizeof *r->ring);
+    if (end > r->loaded) r->loaded = end;
     return 0;
 }
 
 int recent_load_end(struct recent *r, uint64_t n, struct err *e) {
     r->n = n;
+    if (recent_size(r) > r->loaded)
+        return err_set(e, ERR_MISMATCH, "model.recent_events",
+                       "the state holds %u recent events of %u: set model.recent_events back, or start with an empty "
+                       "rankd.data_dir and replay the log into it (rankd replay)",
+                       r->loaded, recent_size(r));
     for (uint32_t k = 0; k < recent_size(r); k++) {
         if (r->ring[k] >= r->max_items)
             return err_set(e, ERR_CORRUPT, "recent", "entry %u names item row %u of %u", k, r->ring[k], r->max_items);

@@ -16,6 +16,7 @@ struct recent {
     uint32_t *ring;  /* (cap) item rows, event e at e % cap */
     uint32_t *often; /* (max_items) times an item stands in the ring */
     uint8_t *dirty;  /* (blocks) changed since they were last taken */
+    uint32_t loaded; /* entries that stored blocks reached to */
 };
 
 int recent_new(uint32_t cap, uint32_t max_items, struct recent **out, struct err *e) ERR_MUST_CHECK;
@@ -26,9 +27,10 @@ void recent_remove(struct recent *r, uint32_t row);
 static inline uint32_t recent_size(const struct recent *r) { return r->n < r->cap ? (uint32_t)r->n : r->cap; }
 
 /* The bytes of changed block number block (little-endian u32), borrowed until the next change, and marked as taken;
- * empty when unchanged. */
+ * p NULL when unchanged, n 0 when the block holds nothing any more and is to be deleted. */
 uint32_t recent_blocks(const struct recent *r);
 struct slice recent_take(struct recent *r, uint32_t block);
+/* ERR_MISMATCH: the state was made with another number of recent events. */
 int recent_load(struct recent *r, uint32_t block, struct slice bytes, struct err *e) ERR_MUST_CHECK;
 int recent_load_end(struct recent *r, uint64_t n, struct err *e) ERR_MUST_CHECK;
 void recent_mark_dirty(struct recent *r);

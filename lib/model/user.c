@@ -120,13 +120,14 @@ static void evict(struct users *u, struct user_slot *s) {
     epoch_retire(u->epoch, s, sizeof *s, mem_free);
 }
 
-/* Makes room for a row; false when everything left is not durable yet. Looks at a bounded number of the oldest. */
-static bool make_room(struct users *u, size_t bytes) {
+/* Makes room for a row; false when everything left is not durable yet. Looks at a bounded number of the oldest; keep,
+ * which may be NULL, stays. */
+static bool make_room(struct users *u, size_t bytes, const struct user_slot *keep) {
     struct user_slot *s = u->oldest;
     for (unsigned looked = 0; s && looked < 256; looked++) {
         if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) + bytes <= u->cache_bytes) return true;
         struct user_slot *newer = s->newer;
-        if (is_durable(u, s)) {
+        if (s != keep && is_durable(u, s)) {
             evict(u, s);
         } else if (!s->work &&
                    s != u->newest) { /* it would only be looked at again: out of the way until it is durable */
@@ -213,11 +214,22 @@ static bool grow(void *array, size_t size, size_t *cap, size_t need) {
     return true;
 }
 
+/* Room in the queue of superseded rows; what was released at its front is used again first. */
+static bool superseded_room(struct users *u, size_t n) {
+    if (u->n_superseded + n > u->cap_superseded && u->superseded_at > u->cap_superseded / 2) {
+        u->n_superseded -= u->superseded_at;
+        u->superseded_done -= u->superseded_at;
+        memmove(u->superseded, u->superseded + u->superseded_at, u->n_superseded * sizeof(struct user_row *));
+        u->superseded_at = 0;
+    }
+    return grow(&u->superseded, sizeof *u->superseded, &u->cap_superseded, u->n_superseded + n);
+}
+
 /* All the room that publishing will need, so that publishing cannot fail. */
 static int note_touched(struct users *u, struct user_slot *s, struct err *e) {
     size_t n = u->n_touched + 1;
     if (!grow(&u->touched, sizeof *u->touched, &u->cap_touched, n) || !users_list_room(u->list, n) ||
-        !grow(&u->superseded, sizeof *u->superseded, &u->cap_superseded, u->n_superseded + n))
+        !superseded_room(u, n))
         return err_set(e, ERR_NOMEM, "users", "no memory for the list of touched users");
     u->touched[u->n_touched++] = s;
     return 0;
@@ -235,10 +247,31 @@ static int open_work(struct users *u, struct user_slot *s, struct slice id, stru
     return rc;
 }
 
+static int full(const struct users *u, struct err *e) {
+    return err_set(e, ERR_FULL, "users", "the user cache of %llu bytes holds only rows not yet written",
+                   (unsigned long long)u->cache_bytes);
+}
+
+/* Rows grow as their users come back: past the bound and a quarter of it they wait for a checkpoint too. */
+static bool may_grow(struct users *u, const struct user_slot *s) {
+    uint64_t most = u->cache_bytes + u->cache_bytes / 4;
+    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) <= most) return true;
+    (void)make_room(u, 0, s);
+    return atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) <= most ||
+           u->dirty_now + u->dirty_in_flight == 0;
+}
+
+/* A user erased since the last publish begins anew. */
+static void restart_work(struct users *u, struct user_row *r, struct slice id) {
+    draw_start_row(u->params->seed, DRAW_START_USER, id, u->params->start_user, r->p, u->params->dim);
+    r->erased = false;
+}
+
 int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) {
     uint64_t hash = hash_slice(id);
     struct user_slot *s = slot_find(u, hash, id);
     if (s && s->work) {
+        if (s->work->erased) restart_work(u, s->work, id);
         *out = s->work;
         return 0;
     }
@@ -246,11 +279,11 @@ int users_touch(struct users *u, struct slice id, struct user_row **out, struct 
         atomic_fetch_add_explicit(&u->stats.hits, 1, memory_order_relaxed);
         unlist(u, s);
         list_newest(u, s);
+        if (!may_grow(u, s)) return full(u, e);
     } else {
         atomic_fetch_add_explicit(&u->stats.misses, 1, memory_order_relaxed);
-        if (!make_room(u, user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, id.n) + sizeof *s))
-            return err_set(e, ERR_FULL, "users", "the user cache of %llu bytes holds only rows not yet written",
-                           (unsigned long long)u->cache_bytes);
+        if (!make_room(u, user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, id.n) + sizeof *s, NULL))
+            return full(u, e);
         int rc = slot_load(u, hash, id, &s, e);
         if (rc < 0) return rc;
     }
@@ -274,14 +307,15 @@ int users_erase(struct users *u, struct slice id, struct err *e) {
 static void publish_slot(struct users *u, struct user_slot *s) {
     struct user_row *r = s->work, *old = atomic_load_explicit(&s->row, memory_order_relaxed);
     bool needed = old->interval <= u->in_flight_interval && old->interval > u->durable_interval;
-    bool first = old->interval != u->interval;
+    bool listed = s->listed_in == u->interval;
     s->work = NULL;
     r->interval = u->interval;
-    r->before = needed ? old : first ? NULL : old->before;
-    if (first) u->list->slots[u->list->n++] = s;
+    r->before = needed ? old : old->interval != u->interval ? NULL : old->before;
+    if (!listed) u->list->slots[u->list->n++] = s;
+    s->listed_in = u->interval;
     int64_t size = (int64_t)row_size(u, r), old_size = (int64_t)row_size(u, old);
     account(u, size - old_size);
-    u->dirty_now += (uint64_t)(first ? size : size - old_size);
+    u->dirty_now += (uint64_t)(listed ? size - old_size : size);
     atomic_store_explicit(&s->row, r, memory_order_release);
     if (needed)
         u->superseded[u->n_superseded++] = old;
@@ -293,7 +327,8 @@ void users_publish(struct users *u) {
     for (size_t k = 0; k < u->n_touched; k++) publish_slot(u, u->touched[k]);
     u->n_touched = 0;
     users_release_superseded(u);
-    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) > u->cache_bytes) (void)make_room(u, 0);
+    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) > u->cache_bytes)
+        (void)make_room(u, 0, NULL);
     atomic_store_explicit(&u->stats.dirty_bytes, u->dirty_now + u->dirty_in_flight, memory_order_relaxed);
     atomic_store_explicit(&u->stats.dirty, u->list->n, memory_order_relaxed);
 }

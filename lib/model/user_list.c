@@ -47,16 +47,25 @@ const struct user_row *users_list_next(struct users *u, struct user_list *l) {
     return r;
 }
 
+static void list_again(struct users *u, struct user_slot *s) {
+    if (s->listed_in == u->interval) return; /* it has changed since */
+    const struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
+    u->list->slots[u->list->n++] = s;
+    s->listed_in = u->interval;
+    u->dirty_now += user_row_bytes(u->params->dim, r->cap, r->id_bytes);
+}
+
 void users_checkpoint_end(struct users *u, struct user_list *l, bool durable) {
     CHECK(u->in_flight_interval == l->interval);
     u->in_flight_interval = 0;
     u->superseded_done = u->n_superseded;
+    u->dirty_in_flight = 0;
     if (durable) {
         u->durable_interval = l->interval;
-        u->dirty_in_flight = 0;
     } else {
-        CHECK(users_list_room(u->list, l->n)); /* without them rows would never be written */
-        for (size_t k = 0; k < l->n; k++) u->list->slots[u->list->n++] = l->slots[k];
+        /* Without them rows would never be written; the room of what is touched now stays. */
+        CHECK(users_list_room(u->list, l->n + u->n_touched));
+        for (size_t k = 0; k < l->n; k++) list_again(u, l->slots[k]);
     }
     users_list_free(l);
 }

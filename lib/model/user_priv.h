@@ -13,6 +13,7 @@ struct user_slot {
     /* learner */
     struct user_row *work; /* private, NULL when not touched since the last publish */
     struct user_slot *newer, *older;
+    uint64_t listed_in; /* interval of the open list that holds the slot; older = it is in none that is open */
 };
 
 struct user_list { /* slots whose rows changed in one interval (and in earlier ones that failed to become durable) */
