@@ -1,0 +1,167 @@
+"""Learning, publishing, checkpoints, reloads and every kind of question at once: for ThreadSanitizer and AddressSanitizer."""
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+from rankd import PATIENCE, http_request, poll, shop
+
+NDJSON = "application/x-ndjson"
+SECONDS = float(os.environ.get("RANKD_TEST_STRESS_SECONDS", "8"))
+
+
+class Crowd:
+    """Threads that each repeat one thing until the end; what fails in one of them fails the test."""
+
+    def __init__(self, seconds):
+        self.end = time.monotonic() + seconds
+        self.threads, self.failures, self.counts = [], [], {}
+
+    def add(self, name, act):
+        def repeat():
+            n = 0
+            try:
+                while time.monotonic() < self.end and not self.failures:
+                    act(n)
+                    n += 1
+            except Exception as e:  # noqa: BLE001: reported below
+                self.failures.append(f"{name}, round {n}: {e!r}")
+            self.counts[name] = n
+        self.threads.append(threading.Thread(target=repeat, name=name))
+
+    def run(self):
+        for thread in self.threads:
+            thread.start()
+        for thread in self.threads:
+            thread.join(self.end - time.monotonic() + 60 * PATIENCE)
+            assert not thread.is_alive(), f"{thread.name} hangs"
+        assert not self.failures, self.failures
+        assert all(self.counts.values()), self.counts
+
+
+def test_everything_at_once(make_rankd):
+    """Nothing for a sanitizer to say (the fixture looks), nothing lost, and the digest of a replay."""
+    daemon = make_rankd(http__workers=2, checkpoint__min_interval="10ms", checkpoint__max_interval="100ms",
+                        checkpoint__write_budget="1GiB/s", learner__user_cache="128KiB", log__segment_bytes="64KiB",
+                        learner__batch_time="2ms", http__request_timeout="20s", events__dedup_window=5000)
+    followed = os.path.join(daemon.dir, "followed")
+    open(followed, "w").close()
+    config = f"[http]\nmax_k = %d\n[file.shop]\npath = {followed}\n"
+    daemon.write_config(config % 100).start()
+    lines = shop("--events", 60000, "--users", 3000, "--items", 1500, "--trend-days", 1)
+    half = len(lines) // 2
+    sent = [0, 0]
+    crowd = Crowd(SECONDS)
+
+    def send(n):
+        part = lines[n * 100 % half:n * 100 % half + 100]
+        sent[0] += daemon.post("/v1/events", "\n".join(part), NDJSON).ok()["accepted"]
+
+    def follow(n):
+        with open(followed, "a") as f:
+            f.write("\n".join(lines[half + n * 20 % half:half + n * 20 % half + 20]) + "\n{broken\n")
+        time.sleep(0.01)
+
+    def recommend(n):
+        answer = daemon.get("/v1/recommend", user=f"u{n * 7 % 3100}", k=30).ok()
+        scores = [x["score"] for x in answer["items"]]
+        assert scores == sorted(scores, reverse=True) and len(scores) <= 30
+
+    def history(n):
+        items = [f"i{(n + j) % 1500}" for j in range(5)]
+        daemon.post("/v1/recommend", {"history": items, "exclude": items[:2], "k": 10, "items": items * 3}).ok()
+        daemon.post("/v1/score", {"user": f"u{n % 3000}", "items": items}).ok()
+
+    def others(n):
+        daemon.get("/v1/popular", k=50).ok()
+        assert daemon.get("/v1/similar", item=f"i{n % 1500}").status in (200, 404)
+        daemon.metrics()
+
+    def operate(n):
+        daemon.status()
+        if n % 4 == 0:
+            daemon.admin("POST", "/admin/checkpoint")
+        if n % 8 == 1:
+            http_request(daemon.admin_address, "GET", "/admin/digest").ok()
+        if n % 8 == 2:
+            daemon.admin("POST", "/admin/pause")
+            daemon.recommend("u1")
+            daemon.admin("POST", "/admin/resume")
+        if n % 8 == 3:
+            daemon.admin("GET", "/admin/bad-events")
+        if n % 8 == 5:
+            daemon.write_config(config % (100 + n))
+            daemon.signal(signal.SIGHUP)
+
+    def erase(n):
+        events = [{"type": "delete", "user": f"u{n % 50}"}, {"type": "delete", "item": f"i{n * 13 % 1500}"},
+                  {"type": "item", "item": f"i{n * 17 % 1500}", "available": n % 2 == 0, "features": {"n": n}}]
+        sent[1] += daemon.admin("POST", "/v1/events", "\n".join(map(json.dumps, events)), NDJSON)["accepted"]
+
+    def leave(n):
+        host, port = daemon.http.rsplit(":", 1)
+        body = lines[n % half].encode()
+        with socket.create_connection((host, int(port)), 20 * PATIENCE) as s:
+            s.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                      % (len(body), body))
+        time.sleep(0.02)
+
+    for act in (send, recommend, history, others, operate, follow, erase, leave):
+        crowd.add(act.__name__, act)
+    crowd.run()
+
+    poll("all connections are closed", lambda: daemon.metrics().value("rankd_http_connections", listener="public") == 0)
+    in_log, in_file = daemon.log_events(), crowd.counts["follow"] * 21
+    assert 0 <= in_log - sum(sent) <= crowd.counts["leave"]  # sent by clients that did not wait for the answer
+    status = daemon.wait_events(in_log + in_file, timeout_s=60)
+    figures = status["events"]
+    assert figures["learned"] + sum(figures["skipped"].values()) == in_log + in_file
+    assert figures["skipped"]["not_json"] == crowd.counts["follow"]
+    assert status["checkpoint"]["count"] > 3 and status["checkpoint"]["failures"] == 0
+    assert daemon.metrics().value("rankd_rows_refused_total") == 0
+    digest, sequence = daemon.digest()
+    assert sequence == status["sequence"]
+    daemon.stop(timeout_s=5.5)
+    stored = daemon.restart().digest()
+    assert stored == (digest, sequence)
+    daemon.stop()
+
+
+def test_stop_in_the_middle_of_serving_and_learning(make_rankd):
+    daemon = make_rankd(http__workers=2, checkpoint__min_interval="10ms", checkpoint__max_interval="100ms",
+                        learner__user_cache="128KiB", log__segment_bytes="64KiB")
+    lines = shop("--events", 20000, "--users", 2000, "--items", 800)
+    for round_ in range(3):
+        daemon.start()
+        stopping = threading.Event()
+
+        def ask(path):
+            while not stopping.is_set():
+                try:
+                    if path is None:
+                        daemon.send(lines[:200])
+                    else:
+                        assert daemon.get(path).status in (200, 503)
+                except (OSError, AssertionError, ValueError):
+                    if not stopping.is_set() and daemon.process.poll() is None:
+                        continue
+                    return
+                except Exception:  # noqa: BLE001: a reply cut by the stop
+                    return
+
+        threads = [threading.Thread(target=ask, args=(p,)) for p in (None, None, "/v1/popular", "/v1/recommend?user=u1")]
+        for thread in threads:
+            thread.start()
+        daemon.wait_events(daemon.status()["sequence"] + 500 + 300 * round_)
+        began = time.monotonic()
+        daemon.stop(timeout_s=5.5)
+        assert time.monotonic() - began < 5.5 * PATIENCE
+        stopping.set()
+        for thread in threads:
+            thread.join(30 * PATIENCE)
+            assert not thread.is_alive()
+    daemon.start()
+    kept = daemon.log_events()
+    assert daemon.wait_events(kept)["sequence"] == kept
