@@ -134,16 +134,20 @@ static uint32_t history_entries(const struct items *t, const struct recommend_re
     return n;
 }
 
-/* The published or stored row of the request's user; NULL when there is no such user. *loaded is to be freed. */
-static int find_user(const struct model *m, struct slice id, const struct user_row **out, struct user_row **loaded,
+/* The published or stored row of the request's user; NULL when there is no such user. *loaded is to be freed. Nothing
+ * read in the section so far may be in use: it is left while the backing is asked, which may be a slow disk. */
+static int find_user(struct recommend *r, struct slice id, const struct user_row **out, struct user_row **loaded,
                      struct err *e) {
+    const struct model *m = r->model;
     const struct user_row *row = NULL;
     *loaded = NULL;
     if (id.n > 0) {
         row = users_find(m->users, id);
         if (!row) {
             struct err why = {0};
+            epoch_leave(m->epoch, r->reader);
             int rc = users_load(m->users, id, loaded, &why);
+            epoch_enter(m->epoch, r->reader);
             if (rc < 0 && rc != ERR_MISSING) {
                 if (e) *e = why;
                 return rc;
@@ -164,7 +168,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     struct user_entry given[MODEL_MAX_HISTORY];
     struct rows *used = &r->excluded;
     *taste = (struct taste){.basis = RECOMMEND_POPULAR};
-    int rc = find_user(m, q->user, &user, &loaded, e);
+    int rc = find_user(r, q->user, &user, &loaded, e);
     if (rc < 0) return rc;
 
     r->history.n = 0;
