@@ -11,6 +11,7 @@
 
 #define IDLE_WAIT_MS  50
 #define RETRY_WAIT_MS 20
+#define AFTER_FAIL_MS 1000 /* from the begin of a checkpoint that failed to that of the next one */
 
 #define PASSED_MAX 64
 
@@ -36,7 +37,8 @@ struct learner {
         uint64_t next;
     } passed[PASSED_MAX]; /* (n_passed) batches applied since the last publish */
     size_t n_passed;
-    bool in_flight, forced;
+    bool in_flight, forced, failed; /* failed: the last checkpoint */
+    int64_t since_begin_ns; /* steady clock of the first record after the begin of the one in flight; 0 = none */
     struct log_limit bad_limit, error_limit, checkpoint_limit;
     pthread_mutex_t lock; /* guards last_error */
     struct err last_error;
@@ -67,6 +69,7 @@ static void settle_checkpoint(struct learner *l) {
     struct err e;
     if (!l->in_flight || !storer_result(l->storer, &rc, &e)) return;
     l->in_flight = false;
+    l->failed = rc < 0;
     checkpoint_end(l->checkpoint, rc == 0);
     struct checkpoint_figures f = checkpoint_figures(l->checkpoint);
     pthread_mutex_lock(&l->lock);
@@ -82,6 +85,7 @@ static void settle_checkpoint(struct learner *l) {
                     err_name(rc), e.text);
         return;
     }
+    atomic_store_explicit(&l->stats.unsaved_since_ns, l->since_begin_ns, memory_order_relaxed);
     add(&l->stats.checkpoints, 1);
     add(&l->stats.checkpoint_bytes, f.bytes);
     set(&l->stats.last_checkpoint_ns, f.write_ns);
@@ -109,7 +113,7 @@ static bool begin_checkpoint(struct learner *l) {
     set(&l->stats.last_pause_ns, pause);
     if (pause > load(&l->stats.longest_pause_ns)) set(&l->stats.longest_pause_ns, pause);
     atomic_store(&l->ticket_begun, asked);
-    atomic_store_explicit(&l->stats.unsaved_since_ns, 0, memory_order_relaxed);
+    l->since_begin_ns = 0;
     l->in_flight = true;
     l->last_begin_ns = start;
     l->forced = false;
@@ -122,11 +126,13 @@ static bool begin_checkpoint(struct learner *l) {
 static bool checkpoint_due(struct learner *l) {
     if (l->in_flight) return false;
     uint64_t asked = atomic_load(&l->ticket_asked);
-    if (asked > atomic_load(&l->ticket_begun) || l->forced) return true;
+    int64_t since_ms = (int64_t)((clock_steady_ns() - l->last_begin_ns) / 1000000);
+    if (asked > atomic_load(&l->ticket_begun)) return true;
+    if (l->failed && since_ms < AFTER_FAIL_MS) return false;
+    if (l->forced) return true;
     if (!checkpoint_needed(l->o.engine)) return false;
     const struct users *u = l->o.engine->model->users;
     uint64_t dirty = atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed);
-    int64_t since_ms = (int64_t)((clock_steady_ns() - l->last_begin_ns) / 1000000);
     if (dirty > users_cache_bytes(u) / 2) {
         add(&l->stats.checkpoint_forced, 1);
         return true;
@@ -159,7 +165,7 @@ static void wait_for_room(struct learner *l, int rc, const struct err *e) {
     publish(l);
     if (rc == ERR_FULL) l->forced = true;
     tend_checkpoint(l);
-    if (l->in_flight || rc != ERR_FULL) clock_sleep_ms(l->in_flight && rc == ERR_FULL ? 1 : RETRY_WAIT_MS);
+    clock_sleep_ms(l->in_flight && rc == ERR_FULL ? 1 : RETRY_WAIT_MS);
 }
 
 static void apply_record(struct learner *l, const struct batch *b, const struct record *r) {
@@ -188,6 +194,7 @@ static void apply_batch(struct learner *l, const struct batch *b) {
         l->passed[l->n_passed++] = (struct passed){b->source, b->partition, b->records[b->n - 1].next};
     int64_t none = 0;
     atomic_compare_exchange_strong(&l->stats.unsaved_since_ns, &none, (int64_t)start);
+    if (l->in_flight && !l->since_begin_ns) l->since_begin_ns = (int64_t)start;
     atomic_store_explicit(&l->stats.last_record_wall_ms, clock_wall_ms(), memory_order_relaxed);
     add(&l->stats.batches, 1);
     add(&l->stats.busy_ns, clock_steady_ns() - start);

@@ -22,9 +22,9 @@ struct learner_stats { /* relaxed atomics, any thread */
     _Atomic uint64_t learn_errors;         /* records that had to be given again */
     _Atomic uint64_t busy_ns;              /* time spent on batches */
     _Atomic int64_t last_record_wall_ms;   /* wall clock when a record was last applied; 0 = never */
-    _Atomic int64_t unsaved_since_ns;    /* steady clock of the first record after the last checkpoint; 0 = all saved */
-    struct histogram freshness;          /* from a record in the source's hand to visible, ns */
-    struct histogram checkpoint_seconds; /* ns */
+    _Atomic int64_t unsaved_since_ns;      /* steady clock of the first record that is not durable; 0 = all are */
+    struct histogram freshness;            /* from a record in the source's hand to visible, ns */
+    struct histogram checkpoint_seconds;   /* ns */
 };
 
 struct learner;
