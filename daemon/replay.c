@@ -63,9 +63,9 @@ static int apply_batch(struct replay *r, const struct batch *b, struct err *e) {
     return rc;
 }
 
-/* count records of one partition from offset first on (UINT64_MAX = all there are). */
-static int learn_run(struct replay *r, struct source *s, uint32_t partition, uint64_t first, uint64_t count,
-                     struct err *e) {
+/* count records of one partition from offset first to offset last (UINT64_MAX both: all there are). */
+static int learn_run(struct replay *r, struct source *s, uint32_t partition, uint64_t first, uint64_t last,
+                     uint64_t count, struct err *e) {
     uint64_t from = first, done = 0;
     int rc = 1;
     while (rc == 1 && done < count) {
@@ -74,6 +74,10 @@ static int learn_run(struct replay *r, struct source *s, uint32_t partition, uin
         struct replay_record rec;
         while (done < count && !batch_is_full(b) &&
                (rc = replay_feed_next(r->feed, s->name, partition, from, &rec, e)) == 1) {
+            if (rec.offset > last) { /* a record of the run is gone; those after it belong to another */
+                rc = 0;
+                break;
+            }
             struct event_context c = source_context(s, &r->engine->rules);
             c.key = rec.key;
             c.record_ms = rec.record_ms;
@@ -88,10 +92,9 @@ static int learn_run(struct replay *r, struct source *s, uint32_t partition, uin
         if (applied < 0) return applied;
     }
     if (count != UINT64_MAX && done < count)
-        return err_set(
-            e, ERR_MISSING, "log",
-            "source \"%s\" partition %u ends before offset %llu: %llu records of a journaled run are missing", s->name,
-            partition, (unsigned long long)from, (unsigned long long)(count - done));
+        return err_set(e, ERR_MISSING, "log",
+                       "source \"%s\" partition %u, before offset %llu: %llu records of a journaled run are missing",
+                       s->name, partition, (unsigned long long)last + 1, (unsigned long long)(count - done));
     return 0;
 }
 
@@ -137,7 +140,7 @@ static int learn_journal(struct replay *r, struct err *e) {
                          (unsigned long long)entry.run.sequence, (unsigned long long)r->engine->sequence + 1);
         else
             rc = (s = find_source(r, entry.name, e))
-                     ? learn_run(r, s, entry.run.partition, entry.run.first, entry.run.count, e)
+                     ? learn_run(r, s, entry.run.partition, entry.run.first, entry.run.last, entry.run.count, e)
                      : ERR_MISMATCH;
     }
     store_scan_end(scan);
@@ -148,7 +151,7 @@ static int learn_only(struct replay *r, struct err *e) {
     const char *name;
     int rc = replay_feed_only(r->feed, &name, &r->from, e);
     struct source *s = rc == 0 ? find_source(r, name, e) : NULL;
-    return s ? learn_run(r, s, 0, r->from, UINT64_MAX, e) : rc < 0 ? rc : ERR_MISMATCH;
+    return s ? learn_run(r, s, 0, r->from, UINT64_MAX, UINT64_MAX, e) : rc < 0 ? rc : ERR_MISMATCH;
 }
 
 static int open_into(struct replay *r, struct err *e) {
