@@ -179,6 +179,37 @@ struct faults {
     uint64_t at, seen, left;
 };
 
+static void apply_click(struct bench *b, uint64_t offset, bool erase) {
+    struct err e;
+    struct event_item item = {slice_str("i"), 0, 0};
+    struct record r = {.offset = offset, .next = offset + 1, .arrival_ms = EVENT_NO_TIME};
+    enum event_reason reason;
+    r.event = (struct event){.kind = erase ? EVENT_DELETE : EVENT_BEHAVIOUR,
+                             .user = slice_str(erase ? "" : "u"),
+                             .items = &item,
+                             .n_items = 1,
+                             .ts_ms = 1700000000000,
+                             .arrival_ms = EVENT_NO_TIME};
+    assert_int_equal(engine_apply(b->engine, b->source, 0, &r, &reason, &e), 0);
+    assert_int_equal(reason, EVENT_OK);
+}
+
+/* What an erasure empties goes from the store too, when a checkpoint had written it. */
+static void test_checkpoint_before_an_erasure_does_not_matter(void **state) {
+    (void)state;
+    struct digest d[2];
+    for (int between = 0; between < 2; between++) {
+        struct bench b;
+        new_bench(&b);
+        apply_click(&b, 1, false);
+        if (between) assert_int_equal(write_checkpoint(&b), 0);
+        apply_click(&b, 2, true);
+        digest_of(&b, &d[between]);
+        free_bench(&b);
+    }
+    assert_string_equal(d[0].hex, d[1].hex);
+}
+
 static int fault(void *arg, const char *step) {
     struct faults *f = arg;
     (void)step;
@@ -271,6 +302,7 @@ static void test_other_seed_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checkpoints_do_not_matter),
+        cmocka_unit_test(test_checkpoint_before_an_erasure_does_not_matter),
         cmocka_unit_test(test_failed_commits_do_not_matter),
         cmocka_unit_test(test_restart_goes_on_where_it_was),
         cmocka_unit_test(test_counts_add_up_and_bad_events_are_kept),
