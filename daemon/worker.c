@@ -89,7 +89,7 @@ static void on_drain(evutil_socket_t fd, short what, void *arg) {
 static int make_base(struct worker *w, struct err *e) {
     struct event_config *c = event_config_new();
     if (c) {
-        (void)event_config_set_flag(c, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+        /* No changelist: it would name descriptors to epoll after their close, when another thread may have them. */
         (void)event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK); /* one thread; others post letters */
         w->base = event_base_new_with_config(c);
         event_config_free(c);
