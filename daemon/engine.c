@@ -262,6 +262,11 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
     if (rc < 0) return rc;
     if (ev->kind != EVENT_BEHAVIOUR) model_move_clock(m, t);
     if (ev->id.n) model_remember(m, id);
+    if (t < ts) {
+        struct model_stats *stats = &m->stats;
+        atomic_fetch_add_explicit(arrival != EVENT_NO_TIME ? &stats->held_to_arrival : &stats->held_to_step, 1,
+                                  memory_order_relaxed);
+    }
     g->kinds[ev->kind]++;
     return EVENT_OK;
 }
@@ -289,6 +294,9 @@ static void note_bad(struct engine *g, uint32_t source, uint32_t partition, cons
     buf_put_u16(&b->row, (uint16_t)strlen(text));
     buf_add_str(&b->row, text);
     buf_add(&b->row, r->raw.p, raw);
+    if (!b->row.failed) return;
+    buf_free(&b->row); /* half a row would read as damage */
+    g->n_bad--;
 }
 
 static void note_run(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {

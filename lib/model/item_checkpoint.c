@@ -159,8 +159,10 @@ int items_load_id(struct items *t, uint32_t row, struct slice value, struct err 
 
 int items_load_end(struct items *t, struct err *e) {
     uint32_t n = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
+    uint32_t known = 0;
     for (uint32_t r = 0; r < n; r++) {
         const struct item_head *head = item_head(t, r);
+        known += head->known != 0;
         if (!head->known) t->free_rows[t->n_free++] = r; /* ascending: a heap */
         if (!head->live) continue;
         if (!head->known || head->live > n || t->live[head->live - 1])
@@ -169,6 +171,8 @@ int items_load_end(struct items *t, struct err *e) {
         t->live[head->live - 1] = r + 1; /* 0 = free while loading */
         t->n_live++;
     }
+    if (known != t->n_known)
+        return err_set(e, ERR_CORRUPT, "item_id", "%u item rows are in use, %u have an id", known, t->n_known);
     for (uint32_t k = 0; k < t->n_live; k++) {
         if (!t->live[k]) return err_set(e, ERR_CORRUPT, "items", "the live list has a hole at %u", k);
         t->live[k]--;

@@ -23,14 +23,15 @@
 struct recent;
 struct dedup;
 
-struct model_stats {            /* relaxed atomics, any thread */
-    _Atomic uint64_t pairs;     /* (user, item) pairs that trained */
-    _Atomic uint64_t steps;     /* pairwise steps: pairs times negatives found */
-    _Atomic uint64_t repeats;   /* items of events that refreshed the history alone */
-    _Atomic uint64_t clipped;   /* gradients shortened to params.clip */
-    _Atomic uint64_t refused;   /* rows that would have become non-finite and were left as they were */
-    _Atomic uint64_t late;      /* events older than the model clock */
-    _Atomic uint64_t forgotten; /* entries dropped from user rows at params.user_items */
+struct model_stats {          /* relaxed atomics, any thread */
+    _Atomic uint64_t pairs;   /* (user, item) pairs that trained */
+    _Atomic uint64_t steps;   /* pairwise steps: pairs times negatives found */
+    _Atomic uint64_t repeats; /* items of events that refreshed the history alone */
+    _Atomic uint64_t clipped; /* gradients shortened to params.clip */
+    _Atomic uint64_t refused; /* rows that would have become non-finite and were left as they were */
+    _Atomic uint64_t held_to_arrival, held_to_step; /* accepted ones that the guards of the clock moved back */
+    _Atomic uint64_t late;                          /* events older than the model clock */
+    _Atomic uint64_t forgotten;                     /* entries dropped from user rows at params.user_items */
     _Atomic uint64_t items_full, items, live;
 };
 
