@@ -59,7 +59,7 @@ def test_own_log(request, make_rankd, lines):
     assert set(ids) == {id_of(line) for line in lines}
     check_account(status, records=ids.total(), distinct=len(ids))
     print(f"{KILLS} kills, {feed.repeats} repeats, {ids.total() - len(ids)} events twice in the log, {relearned} times learned again")
-    assert relearned >= KILLS // 6, "the kills cost too little to prove anything"
+    assert relearned >= KILLS // 10, "the kills cost too little to prove anything"
 
     again = daemon.replay("again", "--log", daemon.log_dir)
     assert (again["digest"], again["records"], again["learned"]) == (digest, ids.total(), len(ids))
@@ -124,7 +124,7 @@ def test_one_kafka_partition(request, make_rankd, kafka, topic, lines):
     check_account(daemon.status(), **account_of(rows))
     digest = stop_and_digest(daemon)
     print(f"{KILLS} kills, {relearned} times learned again")
-    assert relearned >= KILLS // 6, "the kills cost too little to prove anything"
+    assert relearned >= KILLS // 10, "the kills cost too little to prove anything"
 
     again = daemon.replay("again", "--kafka", name)
     assert (again["digest"], again["records"]) == (digest, len(rows))
@@ -167,7 +167,7 @@ def test_two_topics_of_four_partitions(request, make_rankd, kafka, topic, lines)
     check_account(daemon.status(), **account_of(rows))
     digest = stop_and_digest(daemon)
     print(f"{KILLS} kills, {relearned} times learned again")
-    assert relearned >= KILLS // 6, "the kills cost too little to prove anything"
+    assert relearned >= KILLS // 10, "the kills cost too little to prove anything"
 
     again = daemon.replay("again", "--journal", daemon.data_dir, "--kafka", *names)
     assert (again["digest"], again["records"]) == (digest, len(rows))
