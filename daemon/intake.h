@@ -47,7 +47,9 @@ int intake_start(const struct config *c, struct seglog *log, struct source_log *
                  struct err *e) ERR_MUST_CHECK;
 /* ERR_FULL past intake.queue_bytes (answer 429); ERR_DENIED after intake_stop began. Any thread. */
 int intake_submit(struct intake *i, struct intake_job *job) ERR_MUST_CHECK;
-/* Finishes what is queued (at most limit_ms), then ends the thread; late jobs get INTAKE_UNKNOWN. */
+/* Takes no more and finishes what is queued, then ends the thread. Kafka is waited for limit_ms at most, later jobs get
+ * INTAKE_UNKNOWN; the own log's appends are waited for as long as they take (the daemon's stop has a limit of its own).
+ */
 void intake_stop(struct intake *i, int64_t limit_ms);
 void intake_free(struct intake *i);
 const struct intake_stats *intake_stats(const struct intake *i);
