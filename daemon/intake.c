@@ -24,6 +24,7 @@ struct intake {
     const struct config *config;
     struct seglog *log; /* NULL: Kafka */
     struct source_log *reader;
+    struct err refused; /* code != 0: the log is not the one that was learned, and takes nothing */
     struct kafka_producer *producer;
     struct intake_stats stats;
     struct log_limit limit;
@@ -100,6 +101,10 @@ static void retain(struct intake *i, uint64_t keep, uint64_t limit) {
 
 /* Unlocked: one append; how it ended. */
 static enum intake_result append(struct intake *i, uint64_t max_bytes, struct err *e) {
+    if (i->refused.code) {
+        *e = i->refused;
+        return INTAKE_FAILED;
+    }
     if (max_bytes && seglog_bytes(i->log) + i->group.n > max_bytes) {
         err_set(e, ERR_FULL, "log.max_bytes", "the own log has reached log.max_bytes = %llu",
                 (unsigned long long)max_bytes);
@@ -124,7 +129,7 @@ static void *write_loop(void *arg) {
         bool failed = i->group.failed;
         pthread_mutex_unlock(&i->lock);
         struct err e = {.text = "no memory to gather events"};
-        if (!failed) retain(i, keep, limit);
+        if (!failed && !i->refused.code) retain(i, keep, limit);
         enum intake_result result = failed ? INTAKE_FAILED : append(i, max_bytes, &e);
         if (result != INTAKE_DURABLE) {
             atomic_fetch_add_explicit(&i->stats.failures, 1, memory_order_relaxed);
@@ -195,6 +200,8 @@ int intake_start(const struct config *c, struct seglog *log, struct source_log *
     i->config = c;
     i->log = log;
     i->reader = reader;
+    struct err why = {0};
+    if (reader && source_log_check(reader, &why) == ERR_MISMATCH) i->refused = why;
     i->retain_bytes = c->log_retain_bytes;
     i->max_bytes = c->log_max_bytes;
     list_init(&i->queued);

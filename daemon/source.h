@@ -87,6 +87,9 @@ int source_log_new(const struct source_env *env, const char *dir, struct source 
                    struct err *e) ERR_MUST_CHECK;
 /* How far the log is durable; called by the intake thread. Wakes the reader. */
 void source_log_durable(struct source_log *l, uint64_t end);
+/* Whether the log is the one that was learned; before source_log_start. ERR_MISMATCH: it is another, nothing may be
+ * appended. Any other error is the reader's to report. */
+int source_log_check(const struct source_log *l, struct err *e) ERR_MUST_CHECK;
 int source_log_start(struct source_log *l, struct err *e) ERR_MUST_CHECK;
 void source_log_join(struct source_log *l);
 void source_log_free(struct source_log *l);

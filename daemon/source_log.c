@@ -68,7 +68,7 @@ static void stop(struct source_log *l, const char *text) {
 }
 
 /* Opens at the record applied last and checks that it is still the same, or at the start of a log never read. */
-static int open_at(struct source_log *l, struct seglog_reader **reader, uint64_t *next, struct err *e) {
+static int open_at(const struct source_log *l, struct seglog_reader **reader, uint64_t *next, struct err *e) {
     struct position at;
     uint64_t start, end, offset;
     l->env->position(l->env->arg, l->source->name, 0, &at);
@@ -92,6 +92,14 @@ static int open_at(struct source_log *l, struct seglog_reader **reader, uint64_t
                : err_set(e, ERR_MISMATCH, "log",
                          "the record at %llu is not the one that was learned: it is not the log of this data directory",
                          (unsigned long long)at.last);
+}
+
+int source_log_check(const struct source_log *l, struct err *e) {
+    struct seglog_reader *r = NULL;
+    uint64_t next;
+    int rc = open_at(l, &r, &next, e);
+    if (r) seglog_reader_close(r);
+    return rc;
 }
 
 static struct batch *next_batch(struct source_log *l) {

@@ -226,6 +226,29 @@ def test_a_damaged_checksum_of_the_log_is_damage_too(make_rankd):
     assert verified.returncode == 1 and "damaged" in verified.stdout, verified.stdout
 
 
+def test_a_log_that_is_not_the_learned_one_takes_no_events(make_rankd):
+    """What it took would be lost when the right log comes back."""
+    daemon = make_rankd().start()
+    daemon.send([click(n) for n in range(50)])
+    daemon.wait_learned(50)
+    daemon.stop()
+    kept = os.path.join(daemon.dir, "kept")
+    os.rename(daemon.log_dir, kept)
+    for _ in range(2):
+        daemon.start()
+        daemon.wait_log("event=source_stopped", "source=log")
+        answer = daemon.post("/v1/events", click(50))
+        assert answer.status == 503 and "it is not the log of this data directory" in answer.body.decode(), answer
+        assert daemon.recommend("u1")["basis"] == "personal"
+        daemon.stop()
+        assert daemon.log_events() == 0
+    shutil.rmtree(daemon.log_dir)
+    os.rename(kept, daemon.log_dir)
+    daemon.start()
+    daemon.send([click(50)])
+    assert daemon.wait_learned(51)["events"]["learned"] == 51
+
+
 # --- what lasts ---
 
 def test_a_paused_learner_learns_nothing_at_the_stop(make_rankd):
