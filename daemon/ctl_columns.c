@@ -96,6 +96,9 @@ int row_parse(const struct columns *c, char separator, struct slice record, stru
         if (at >= record.n) break;
     }
     if (k + 1 != c->n) return err_set(e, ERR_SYNTAX, "", "%zu columns, %zu are expected", k + 1, c->n);
+    for (size_t t = 0; t < c->n; t++) /* the intake would take it for an event of now, and all others for late ones */
+        if (c->kind[t] == COLUMN_TS && row.field[COLUMN_TS].n == 0)
+            return err_set(e, ERR_SYNTAX, "ts", "the ts is empty");
     *out = row;
     return 0;
 }

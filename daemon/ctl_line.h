@@ -57,7 +57,7 @@ struct row { /* the fields of one record, by meaning; empty ones are absent */
     struct slice field[COLUMN_KINDS];
 };
 /* Takes a record apart; separator '\t' (as it stands) or ',' (RFC 4180; unquoted into scratch, which *out points into).
- * ERR_SYNTAX: more or fewer fields than columns, text behind a closing quote, or no UTF-8. */
+ * ERR_SYNTAX: more or fewer fields than columns, an empty ts, text behind a closing quote, or no UTF-8. */
 int row_parse(const struct columns *c, char separator, struct slice record, struct buf *scratch, struct row *out,
               struct err *e) ERR_MUST_CHECK;
 /* Writes what makes a moment of a user into out: rows with equal ones are one basket. From user, type, ts, session and

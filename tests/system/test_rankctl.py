@@ -82,6 +82,14 @@ def test_bad_lines_are_listed_and_the_good_ones_learned(rankd, tmp_path):
     assert rankd.wait_events(20)["events"]["learned"] == 20
 
 
+def test_a_row_without_its_time_is_refused_and_does_not_move_the_clock(rankd, tmp_path):
+    path = write(tmp_path / "log.csv", "ts,user,item,type\n1700000000,u1,i1,click\n,u2,i2,click\n1700000001,u3,i3,click\n")
+    done = ctl(rankd, "load", path)
+    assert done.returncode == 1 and "log.csv:3: bad_record: the ts is empty" in done.stderr, done.stderr
+    assert rankd.wait_events(2)["events"]["learned"] == 2
+    assert rankd.recommend("u3")["as_of"] == "2023-11-14T22:13:21.000Z"
+
+
 def test_erased_user_is_nobody(rankd):
     rankd.send([{"id": f"e{k}", "type": "click", "user": "ann", "item": f"i{k}", "ts": 1700000000000 + k} for k in range(5)])
     rankd.wait_events(5)
