@@ -93,7 +93,7 @@ int store_row_check(enum store_table table, struct slice key, MDB_val stored, st
     store_key_print(table, key, text);
     return err_set(e, ERR_CORRUPT, tables[table].name,
                    "table %s, key %s: the stored value does not match its checksum; run `rankd verify` to see all "
-                   "damaged rows, then restore a snapshot or replay the log into an empty data_dir",
+                   "damaged rows, then restore a backup or replay the log into an empty data_dir",
                    tables[table].name, text);
 }
 
@@ -122,7 +122,7 @@ int store_fail(struct store *s, int rc, const char *doing, struct err *e) {
     case MDB_INCOMPATIBLE:
         return err_set(e, ERR_CORRUPT, "data_dir",
                        "%s, %s: the structure of model.mdb is damaged (%s); run `rankd verify`, then restore a "
-                       "snapshot or replay the log into an empty data_dir",
+                       "backup or replay the log into an empty data_dir",
                        dir, doing, mdb_strerror(rc));
     case MDB_VERSION_MISMATCH:
         return err_set(e, ERR_MISMATCH, "data_dir", "%s, %s: model.mdb was written by another version of LMDB", dir,
