@@ -334,6 +334,13 @@ static void keep_newest_bad(struct engine *g) {
     if (over) memmove(g->bad, g->bad + over, g->n_bad * sizeof *g->bad);
 }
 
+/* Without memory the learner waits: what was handed over must not be lost, and the daemon must not end. */
+static void *must_have(void *p, size_t n) {
+    void *grown;
+    while (!(grown = mem_realloc(p, n))) clock_sleep_ms(50);
+    return grown;
+}
+
 /* A failed checkpoint gives back what it was handed: older runs and bad events stand before the newer ones. */
 static void give_back(struct checkpoint *c) {
     struct engine *g = c->g;
@@ -343,8 +350,7 @@ static void give_back(struct checkpoint *c) {
     recent_mark_dirty(g->model->recent);
     if (c->n_runs) {
         size_t n = c->n_runs - 1 + g->n_runs;
-        struct engine_run *runs = mem_realloc(c->runs, n * sizeof *runs);
-        CHECK(runs);
+        struct engine_run *runs = must_have(c->runs, n * sizeof *runs);
         memcpy(runs + c->n_runs - 1, g->runs, g->n_runs * sizeof *runs);
         mem_free(g->runs);
         g->runs = runs;
@@ -352,8 +358,7 @@ static void give_back(struct checkpoint *c) {
         c->runs = NULL;
     }
     if (c->n_bad) {
-        struct engine_bad *bad = mem_realloc(c->bad, (c->n_bad + g->n_bad) * sizeof *bad);
-        CHECK(bad);
+        struct engine_bad *bad = must_have(c->bad, (c->n_bad + g->n_bad) * sizeof *bad);
         if (g->n_bad) memcpy(bad + c->n_bad, g->bad, g->n_bad * sizeof *bad);
         mem_free(g->bad);
         g->bad = bad;
