@@ -185,6 +185,11 @@ int run_load_tokens(const char *path, struct http_tokens **out, struct err *e) {
     return path[0] ? http_tokens_load(path, out, e) : 0;
 }
 
+/* Names the option in an error that the listener knows by its address alone. */
+static int of_option(const char *option, int rc, struct err *e) {
+    return rc < 0 ? err_set(e, rc, option, "%s", e->text) : rc;
+}
+
 static int start_listeners(struct run *r, struct err *e) {
     struct daemon *d = &r->d;
     const struct config *c = &d->config;
@@ -197,15 +202,17 @@ static int start_listeners(struct run *r, struct err *e) {
         snprintf(d->admin_socket, sizeof d->admin_socket, "%s", c->admin_socket);
     else
         snprintf(d->admin_socket, sizeof d->admin_socket, "%.90s/admin.sock", c->data_dir);
-    int rc = run_load_tokens(c->http_tokens_file, &r->tokens, e);
-    if (rc == 0) rc = run_load_tokens(c->admin_token_file, &r->admin_tokens, e);
+    int rc = of_option("http.tokens_file", run_load_tokens(c->http_tokens_file, &r->tokens, e), e);
+    if (rc == 0) rc = of_option("admin.token_file", run_load_tokens(c->admin_token_file, &r->admin_tokens, e), e);
     if (rc == 0) rc = api_new(d, &r->api, e);
-    if (rc == 0) rc = http_listen_unix(d->admin_socket, &fd_unix, e);
+    if (rc == 0) rc = of_option("admin.socket", http_listen_unix(d->admin_socket, &fd_unix, e), e);
     if (rc == 0 && c->admin_listen[0])
-        rc = http_listen_tcp(c->admin_listen, false, &fd_tcp, d->admin_bound, &loopback, e);
+        rc = of_option("admin.listen", http_listen_tcp(c->admin_listen, false, &fd_tcp, d->admin_bound, &loopback, e),
+                       e);
     if (rc == 0) rc = api_admin_start(r->api, r->base, fd_unix, fd_tcp, r->admin_tokens, &r->admin, e);
     if (rc == 0 && c->metrics_listen[0])
-        rc = http_listen_tcp(c->metrics_listen, false, &fd_metrics, d->metrics_bound, &loopback, e);
+        rc = of_option("metrics.listen",
+                       http_listen_tcp(c->metrics_listen, false, &fd_metrics, d->metrics_bound, &loopback, e), e);
     if (rc == 0 && fd_metrics >= 0) rc = api_metrics_start(r->api, r->base, fd_metrics, &r->metrics, e);
     if (rc == 0) rc = workers_start(r->api, r->tokens, &r->workers, e);
     return rc;

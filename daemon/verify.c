@@ -8,12 +8,26 @@
 #include <unistd.h>
 
 #include "daemon/digest.h"
+#include "daemon/engine.h"
+#include "lib/base/buf.h"
 #include "lib/store/seglog.h"
 #include "lib/store/store.h"
 
 static void say_bad(void *arg, const struct err *e) { fprintf(arg, "damaged: %s\n", e->text); }
 
-static int verify_store(const struct config *c, FILE *out) {
+/* How far the own log was learned; 0 also when it never was. */
+static int learned_end(struct store *s, uint64_t *end, struct err *e) {
+    char key[128];
+    struct buf row;
+    buf_init(&row, 1024);
+    int rc = store_get(s, STORE_POSITION, engine_position_key("log", 0, key), &row, e);
+    struct cursor c = {(const uint8_t *)row.p, row.n, false};
+    *end = rc == 0 ? cursor_u64(&c) : 0;
+    buf_free(&row);
+    return rc == ERR_MISSING ? 0 : rc;
+}
+
+static int verify_store(const struct config *c, uint64_t *learned, FILE *out) {
     struct store_options o = {.dir = c->data_dir, .map_size = c->map_size, .max_readers = 4, .read_only = true};
     struct store *s;
     struct verify_counts counts = {0};
@@ -25,6 +39,7 @@ static int verify_store(const struct config *c, FILE *out) {
     }
     if (rc == 0) {
         rc = digest_verify(s, &counts, say_bad, out, &e);
+        if (rc == 0 && counts.damaged == 0) rc = learned_end(s, learned, &e);
         store_close(s);
     }
     if (rc < 0) {
@@ -36,11 +51,15 @@ static int verify_store(const struct config *c, FILE *out) {
     return counts.damaged ? -1 : 0;
 }
 
-static int verify_log(const struct config *c, FILE *out) {
+static int verify_log(const struct config *c, uint64_t learned, FILE *out) {
     char dir[4096];
     struct stat st;
     snprintf(dir, sizeof dir, "%s/log", c->data_dir);
-    if (stat(dir, &st) != 0) return 0;
+    if (!config_own_log(c)) learned = 0;
+    if (stat(dir, &st) != 0) {
+        if (learned) fprintf(out, "log: not here; a daemon learns nothing until %s is the one of this model\n", dir);
+        return 0;
+    }
     struct seglog_reader *r;
     struct slice line;
     struct err e;
@@ -57,7 +76,10 @@ static int verify_log(const struct config *c, FILE *out) {
     }
     fprintf(out, "log: %llu lines, bytes %llu to %llu\n", (unsigned long long)lines, (unsigned long long)start,
             (unsigned long long)end);
-    return 0;
+    if (end >= learned) return 0;
+    fprintf(out, "damaged: %s ends at %llu, but %llu was learned: it is another log, or its end is missing\n", dir,
+            (unsigned long long)end, (unsigned long long)learned);
+    return -1;
 }
 
 int verify_in_child(const struct config *c, FILE *out) {
@@ -68,7 +90,8 @@ int verify_in_child(const struct config *c, FILE *out) {
         return -1;
     }
     if (child == 0) {
-        int store = verify_store(c, out), log = verify_log(c, out);
+        uint64_t learned = 0;
+        int store = verify_store(c, &learned, out), log = verify_log(c, learned, out);
         fflush(out);
         _exit(store < 0 || log < 0);
     }

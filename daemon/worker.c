@@ -102,6 +102,7 @@ static unsigned share(unsigned connections, size_t n) { return (unsigned)((conne
 static int listen_on(struct worker *w, const char *address, bool joins, char bound[64], bool *loopback, struct err *e) {
     int fd;
     int rc = http_listen_tcp(address, joins, &fd, bound, loopback, e);
+    if (rc < 0) err_set(e, rc, "http.listen", "%s", e->text);
     if (rc < 0) return rc;
     rc = http_server_listen(w->server, fd, e);
     if (rc < 0) close(fd);

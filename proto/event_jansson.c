@@ -254,9 +254,11 @@ static enum event_reason refuse_json(const json_error_t *why, struct err *e) {
         r = EVENT_BAD_NUMBER;
         what = "; a number must be finite as a double";
         break;
-    case json_error_invalid_utf8:
     case json_error_null_character:
     case json_error_null_byte_in_key:
+        return event_refuse(e, EVENT_NOT_UTF8, NULL, (struct slice){0}, "byte %d: \\u0000 is not allowed",
+                            why->position);
+    case json_error_invalid_utf8:
         r = EVENT_NOT_UTF8;
         break;
     default:

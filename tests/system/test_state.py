@@ -86,6 +86,12 @@ def test_another_dimension_or_seed_names_both_values_and_the_choices(stored, opt
     assert stored.digest()[0] == stored.live_digest
 
 
+@pytest.mark.parametrize("option", ["http.listen", "metrics.listen"])
+def test_a_port_in_use_names_its_option_and_address(rankd, make_rankd, option):
+    said = refused(make_rankd(), f"{option}={rankd.http}")
+    assert "event=start_failed" in said and f'field="{option}"' in said and rankd.http in said, said
+
+
 def test_another_format_is_refused_and_left_alone(stored):
     stamps = places(model_file(stored), b"rankd store 1 ")
     assert stamps
@@ -242,6 +248,8 @@ def test_a_log_that_is_not_the_learned_one_takes_no_events(make_rankd):
         assert daemon.recommend("u1")["basis"] == "personal"
         daemon.stop()
         assert daemon.log_events() == 0
+        verified = run("rankd", "verify", *daemon.overrides())
+        assert verified.returncode == 1 and "was learned: it is another log" in verified.stdout, verified.stdout
     shutil.rmtree(daemon.log_dir)
     os.rename(kept, daemon.log_dir)
     daemon.start()
