@@ -88,7 +88,7 @@ def test_another_dimension_or_seed_names_both_values_and_the_choices(stored, opt
 
 @pytest.mark.parametrize("option", ["http.listen", "metrics.listen"])
 def test_a_port_in_use_names_its_option_and_address(rankd, make_rankd, option):
-    said = refused(make_rankd(), f"{option}={rankd.http}")
+    said = refused(make_rankd("other"), f"{option}={rankd.http}")
     assert "event=start_failed" in said and f'field="{option}"' in said and rankd.http in said, said
 
 
