@@ -73,6 +73,7 @@ static int open_file(const char *path, struct stat *st) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))) {
         close(fd);
+        errno = EINVAL;
         fd = -1;
     }
     return fd;
@@ -187,6 +188,8 @@ static int place(struct source_file *f, struct err *e) {
     f->env->position(f->env->arg, f->source->name, 0, &at);
     if (!at.known) {
         int fd = open_file(f->path, &st);
+        if (fd < 0 && errno != ENOENT)
+            return err_set(e, ERR_IO, "path", "%s: %s", f->path, errno == EINVAL ? "not a file" : strerror(errno));
         if (fd >= 0 && st.st_size == 0) {
             close(fd);
             fd = -1;
@@ -349,6 +352,15 @@ static void stop(struct source_file *f, const struct err *e) {
         f->source->name, log_quote(quoted, sizeof quoted, e->text, strlen(e->text)));
 }
 
+/* Said once, not at each attempt. */
+static void away(struct source_file *f, const char *why) {
+    char quoted[2048];
+    if (atomic_load_explicit(&f->source->state, memory_order_relaxed) == SOURCE_AWAY) return;
+    set_state(f, SOURCE_AWAY);
+    log_limited(&f->limit, LOG_WARN, "file_unreadable", "source=%s error=%s", f->source->name,
+                log_quote(quoted, sizeof quoted, why, strlen(why)));
+}
+
 static void *run(void *arg) {
     struct source_file *f = arg;
     struct err e;
@@ -359,12 +371,10 @@ static void *run(void *arg) {
             break;
         }
         if (rc < 0) {
-            char quoted[2048];
-            set_state(f, SOURCE_AWAY);
-            log_limited(&f->limit, LOG_WARN, "file_unreadable", "source=%s error=%s", f->source->name,
-                        log_quote(quoted, sizeof quoted, e.text, strlen(e.text)));
+            away(f, e.text);
         } else if (f->fd < 0) {
-            set_state(f, SOURCE_AWAY); /* there is no such file yet */
+            err_set(&e, ERR_MISSING, "path", "%s: no such file yet, or nothing in it", f->path);
+            away(f, e.text);
         } else {
             set_state(f, SOURCE_RUNNING);
             if (rc == 1) continue; /* just placed */

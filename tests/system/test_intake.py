@@ -196,3 +196,13 @@ def test_head_has_no_body_and_the_connection_stays_in_step(rankd):
 
 def test_host_header_is_checked(rankd):
     assert http_request(rankd.http, "GET", "/v1/popular", headers={"Host": "evil.example"}).status in (400, 403, 421)
+
+
+def test_a_followed_file_that_is_not_there_is_named_and_read_once_it_is(make_rankd, tmp_path):
+    path = tmp_path / "later.jsonl"
+    daemon = make_rankd().write_config(f"[file.later]\npath = {path}\n[file.folder]\npath = {tmp_path}\n").start()
+    assert f"{path}: no such file yet" in daemon.wait_log("event=file_unreadable", "source=file:later")
+    assert f"{tmp_path}: not a file" in daemon.wait_log("event=file_unreadable", "source=file:folder")
+    path.write_text('{"type":"click","user":"ann","item":"i1","ts":1700000000}\n')
+    assert daemon.wait_learned(1)["events"]["learned"] == 1
+    assert len([line for line in daemon.lines if "event=file_unreadable" in line]) == 2
