@@ -168,6 +168,7 @@ def test_aborted_and_open_transactions_are_not_learned(kafka, topic, from_kafka)
     assert daemon.replay("again", "--journal", daemon.data_dir, "--kafka", name)["digest"] == digest
 
 
+@pytest.mark.broker
 def test_serving_goes_on_without_the_broker_and_learning_when_it_is_back(own_broker, from_kafka):
     name = own_broker.create("away")
     own_broker.produce_events(name, clicks(100))
@@ -395,6 +396,7 @@ def test_intake_answers_when_the_broker_has_it(kafka, topic, from_kafka):
     assert daemon.replay("again", "--journal", daemon.data_dir, "--kafka", name)["digest"] == digest
 
 
+@pytest.mark.broker
 def test_intake_without_an_answer_of_the_broker_is_503_and_may_be_repeated(own_broker, from_kafka):
     name = own_broker.create("frozen")
     daemon = from_kafka(own_broker, [f"{name}:click"], intake__deadline="3s").start()

@@ -45,7 +45,8 @@ def test_everything_at_once(make_rankd):
     """Nothing for a sanitizer to say (the fixture looks), nothing lost, and the digest of a replay."""
     daemon = make_rankd(http__workers=2, checkpoint__min_interval="10ms", checkpoint__max_interval="100ms",
                         checkpoint__write_budget="1GiB/s", learner__user_cache="128KiB", log__segment_bytes="64KiB",
-                        learner__batch_time="2ms", http__request_timeout="20s", events__dedup_window=5000)
+                        learner__batch_time="2ms", http__request_timeout="20s", events__dedup_window=5000, model__negatives=8,
+                        model__dim=16)
     followed = os.path.join(daemon.dir, "followed")
     open(followed, "w").close()
     config = f"[http]\nmax_k = %d\n[file.shop]\npath = {followed}\n"
