@@ -41,6 +41,69 @@ class Crowd:
         assert all(self.counts.values()), self.counts
 
 
+CONFIG = "[http]\nmax_k = %d\n[file.shop]\npath = %s\n"
+
+
+class Acts:
+    """What frontends, operators and followed files do, each once a round."""
+
+    def __init__(self, daemon, lines, followed):
+        self.daemon, self.lines, self.half, self.followed, self.sent = daemon, lines, len(lines) // 2, followed, [0, 0]
+
+    def send(self, n):
+        part = self.lines[n * 100 % self.half:n * 100 % self.half + 100]
+        self.sent[0] += self.daemon.post("/v1/events", "\n".join(part), NDJSON).ok()["accepted"]
+
+    def follow(self, n):
+        with open(self.followed, "a") as f:
+            f.write("\n".join(self.lines[self.half + n * 20 % self.half:self.half + n * 20 % self.half + 20]) + "\n{broken\n")
+        time.sleep(0.01)
+
+    def recommend(self, n):
+        answer = self.daemon.get("/v1/recommend", user=f"u{n * 7 % 3100}", k=30).ok()
+        scores = [x["score"] for x in answer["items"]]
+        assert scores == sorted(scores, reverse=True) and len(scores) <= 30
+
+    def history(self, n):
+        items = [f"i{(n + j) % 1500}" for j in range(5)]
+        self.daemon.post("/v1/recommend", {"history": items, "exclude": items[:2], "k": 10, "items": items * 3}).ok()
+        self.daemon.post("/v1/score", {"user": f"u{n % 3000}", "items": items}).ok()
+
+    def others(self, n):
+        self.daemon.get("/v1/popular", k=50).ok()
+        assert self.daemon.get("/v1/similar", item=f"i{n % 1500}").status in (200, 404)
+        self.daemon.metrics()
+
+    def operate(self, n):
+        self.daemon.status()
+        if n % 4 == 0:
+            self.daemon.admin("POST", "/admin/checkpoint")
+        if n % 8 == 1:
+            http_request(self.daemon.admin_address, "GET", "/admin/digest").ok()
+        if n % 8 == 2:
+            self.daemon.admin("POST", "/admin/pause")
+            self.daemon.recommend("u1")
+            self.daemon.admin("POST", "/admin/resume")
+        if n % 8 == 3:
+            self.daemon.admin("GET", "/admin/bad-events")
+        if n % 8 == 5:
+            self.daemon.write_config(CONFIG % (100 + n, self.followed))
+            self.daemon.signal(signal.SIGHUP)
+
+    def erase(self, n):
+        events = [{"type": "delete", "user": f"u{n % 50}"}, {"type": "delete", "item": f"i{n * 13 % 1500}"},
+                  {"type": "item", "item": f"i{n * 17 % 1500}", "available": n % 2 == 0, "features": {"n": n}}]
+        self.sent[1] += self.daemon.admin("POST", "/v1/events", "\n".join(map(json.dumps, events)), NDJSON)["accepted"]
+
+    def leave(self, n):
+        host, port = self.daemon.http.rsplit(":", 1)
+        body = self.lines[n % self.half].encode()
+        with socket.create_connection((host, int(port)), 20 * PATIENCE) as s:
+            s.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                      % (len(body), body))
+        time.sleep(0.02)
+
+
 def test_everything_at_once(make_rankd):
     """Nothing for a sanitizer to say (the fixture looks), nothing lost, and the digest of a replay."""
     daemon = make_rankd(http__workers=2, checkpoint__min_interval="10ms", checkpoint__max_interval="100ms",
@@ -49,73 +112,17 @@ def test_everything_at_once(make_rankd):
                         model__dim=16)
     followed = os.path.join(daemon.dir, "followed")
     open(followed, "w").close()
-    config = f"[http]\nmax_k = %d\n[file.shop]\npath = {followed}\n"
-    daemon.write_config(config % 100).start()
+    daemon.write_config(CONFIG % (100, followed)).start()
     lines = shop("--events", 60000, "--users", 3000, "--items", 1500, "--trend-days", 1)
-    half = len(lines) // 2
-    sent = [0, 0]
-    crowd = Crowd(SECONDS)
+    acts, crowd = Acts(daemon, lines, followed), Crowd(SECONDS)
 
-    def send(n):
-        part = lines[n * 100 % half:n * 100 % half + 100]
-        sent[0] += daemon.post("/v1/events", "\n".join(part), NDJSON).ok()["accepted"]
-
-    def follow(n):
-        with open(followed, "a") as f:
-            f.write("\n".join(lines[half + n * 20 % half:half + n * 20 % half + 20]) + "\n{broken\n")
-        time.sleep(0.01)
-
-    def recommend(n):
-        answer = daemon.get("/v1/recommend", user=f"u{n * 7 % 3100}", k=30).ok()
-        scores = [x["score"] for x in answer["items"]]
-        assert scores == sorted(scores, reverse=True) and len(scores) <= 30
-
-    def history(n):
-        items = [f"i{(n + j) % 1500}" for j in range(5)]
-        daemon.post("/v1/recommend", {"history": items, "exclude": items[:2], "k": 10, "items": items * 3}).ok()
-        daemon.post("/v1/score", {"user": f"u{n % 3000}", "items": items}).ok()
-
-    def others(n):
-        daemon.get("/v1/popular", k=50).ok()
-        assert daemon.get("/v1/similar", item=f"i{n % 1500}").status in (200, 404)
-        daemon.metrics()
-
-    def operate(n):
-        daemon.status()
-        if n % 4 == 0:
-            daemon.admin("POST", "/admin/checkpoint")
-        if n % 8 == 1:
-            http_request(daemon.admin_address, "GET", "/admin/digest").ok()
-        if n % 8 == 2:
-            daemon.admin("POST", "/admin/pause")
-            daemon.recommend("u1")
-            daemon.admin("POST", "/admin/resume")
-        if n % 8 == 3:
-            daemon.admin("GET", "/admin/bad-events")
-        if n % 8 == 5:
-            daemon.write_config(config % (100 + n))
-            daemon.signal(signal.SIGHUP)
-
-    def erase(n):
-        events = [{"type": "delete", "user": f"u{n % 50}"}, {"type": "delete", "item": f"i{n * 13 % 1500}"},
-                  {"type": "item", "item": f"i{n * 17 % 1500}", "available": n % 2 == 0, "features": {"n": n}}]
-        sent[1] += daemon.admin("POST", "/v1/events", "\n".join(map(json.dumps, events)), NDJSON)["accepted"]
-
-    def leave(n):
-        host, port = daemon.http.rsplit(":", 1)
-        body = lines[n % half].encode()
-        with socket.create_connection((host, int(port)), 20 * PATIENCE) as s:
-            s.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                      % (len(body), body))
-        time.sleep(0.02)
-
-    for act in (send, recommend, history, others, operate, follow, erase, leave):
-        crowd.add(act.__name__, act)
+    for name in ("send", "recommend", "history", "others", "operate", "follow", "erase", "leave"):
+        crowd.add(name, getattr(acts, name))
     crowd.run()
 
     poll("all connections are closed", lambda: daemon.metrics().value("rankd_http_connections", listener="public") == 0)
     in_log, in_file = daemon.log_events(), crowd.counts["follow"] * 21
-    assert 0 <= in_log - sum(sent) <= crowd.counts["leave"]  # sent by clients that did not wait for the answer
+    assert 0 <= in_log - sum(acts.sent) <= crowd.counts["leave"]  # sent by clients that did not wait for the answer
     status = daemon.wait_events(in_log + in_file, timeout_s=60)
     figures = status["events"]
     assert figures["learned"] + sum(figures["skipped"].values()) == in_log + in_file
