@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "lib/base/draw.h"
+#include "lib/base/mem.h"
 #include "lib/model/model.h"
 #include "lib/model/recent.h"
 
@@ -148,8 +149,8 @@ static uint64_t floor_steps(struct twin *t, uint64_t steps) {
 
 static bool twin_new(struct twin *t, uint32_t n_items, uint32_t n_users) {
     *t = (struct twin){.n_items = n_items, .n_users = n_users};
-    t->p = malloc((size_t)n_users * DIM * sizeof *t->p);
-    t->q = malloc((size_t)n_items * DIM * sizeof *t->q);
+    t->p = mem_map_dense((size_t)n_users * DIM * sizeof *t->p);
+    t->q = mem_map_dense((size_t)n_items * DIM * sizeof *t->q);
     t->bias = calloc(n_items, sizeof *t->bias);
     t->sum = calloc(n_items, sizeof *t->sum);
     if (!t->p || !t->q || !t->bias || !t->sum) return false;
@@ -162,6 +163,13 @@ static double cpu_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void twin_free(struct twin *t) {
+    mem_unmap(t->p, (size_t)t->n_users * DIM * sizeof *t->p);
+    mem_unmap(t->q, (size_t)t->n_items * DIM * sizeof *t->q);
+    free(t->bias);
+    free(t->sum);
 }
 
 /* What rankd's own step takes, for a model of n_items and n_users. */
@@ -187,22 +195,27 @@ static int measure(const char *name, uint32_t n_items, uint32_t n_users, uint64_
     return 0;
 }
 
+static int measure_twin(uint32_t n) {
+    enum { PAIRS = 60000, FLOOR = 10000000 };
+    struct twin t;
+    bool ok = twin_new(&t, n, n);
+    if (ok) {
+        double t0 = cpu_seconds();
+        for (uint64_t k = 0; k < PAIRS; k++) twin_learn(&t, k);
+        printf("learn_scalar_steps_per_s %.0f\n", (double)PAIRS * NEGATIVES / (cpu_seconds() - t0));
+        t0 = cpu_seconds();
+        ok = floor_steps(&t, FLOOR) > 0;
+        printf("learn_floor_steps_per_s %.0f\n", FLOOR / (cpu_seconds() - t0));
+    }
+    twin_free(&t);
+    return ok ? 0 : -1;
+}
+
 int main(int argc, char **argv) {
     uint32_t n = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
     const char *kernel = argc > 2 ? argv[2] : "auto";
-    struct twin t;
     if (measure("1m", n, n, 200000, kernel) < 0 || measure("100k", n / 10, n, 200000, kernel) < 0 ||
-        !twin_new(&t, n, n))
+        measure_twin(n) < 0)
         return fprintf(stderr, "no memory\n"), 1;
-    double t0 = cpu_seconds();
-    for (uint64_t k = 0; k < 60000; k++) twin_learn(&t, k);
-    printf("learn_scalar_steps_per_s %.0f\n", 60000.0 * NEGATIVES / (cpu_seconds() - t0));
-    t0 = cpu_seconds();
-    uint64_t seen = floor_steps(&t, 10000000);
-    printf("learn_floor_steps_per_s %.0f\n", 1e7 / (cpu_seconds() - t0));
-    free(t.p);
-    free(t.q);
-    free(t.bias);
-    free(t.sum);
-    return seen == 0;
+    return 0;
 }

@@ -75,7 +75,8 @@ def machine():
     flags = re.search(r"flags\s*:\s*(.*)", text)[1].split()
     vectors = "AVX-512" if "avx512vnni" in flags else "AVX2" if "avx2" in flags else "SSE"
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, {vectors}, {gib:.0f} GiB of memory, {os.uname().sysname} {os.uname().release.split('-')[0]}"
+    system = f"{os.uname().sysname} {os.uname().release.split('-')[0]}"
+    return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, {vectors}, {gib:.0f} GiB of memory, {system}"
 
 
 def render(figures, busy):
