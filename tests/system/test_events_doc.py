@@ -7,7 +7,7 @@ import time
 import jsonschema
 import pytest
 
-from rankd import ROOT
+from rankd import ROOT, http_request
 
 with open(os.path.join(ROOT, "docs", "events.md"), encoding="utf-8") as f:
     PAGE = f.read()
@@ -30,10 +30,13 @@ def judge(daemon, line):
 
 @pytest.fixture
 def rankd(make_rankd):
-    from rankd import http_request
     daemon = make_rankd().start()
-    daemon.admin_post = lambda line: http_request(daemon.admin_address, "POST", "/v1/events", line.encode() if isinstance(line, str) else line,
-                                                  {"Content-Type": "application/json"}).json
+
+    def post(body):
+        body = body.encode() if isinstance(body, str) else body
+        return http_request(daemon.admin_address, "POST", "/v1/events", body, {"Content-Type": "application/json"}).json
+
+    daemon.admin_post = post
     return daemon
 
 

@@ -211,8 +211,8 @@ def test_the_admin_listener_on_tcp_wants_its_own_token(guarded):
     assert http_request(address, "GET", "/v1/popular", headers=bearer).status == 200
     assert http_request(address, "GET", "/admin/status").status == 401
     assert http_request(address, "GET", "/admin/status", headers={"Authorization": f"Bearer {BOTH}"}).status == 401
-    answer = http_request(address, "POST", "/v1/events", '{"type":"click","user":"u","item":"i"}', {**bearer, "Content-Type": "application/json"})
-    assert answer.status == 403
+    headers = {**bearer, "Content-Type": "application/json"}
+    assert http_request(address, "POST", "/v1/events", '{"type":"click","user":"u","item":"i"}', headers).status == 403
 
 
 def test_socket_and_data_are_for_their_owner_alone(make_rankd):
