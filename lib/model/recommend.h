@@ -50,10 +50,11 @@ void recommend_free(struct recommend *r);
 
 /* The user vector is x = p + z * sum_j w_j y_j over the newest params.history items j, w_j = history_weight *
  * history_decay^rank, z = 1 / sqrt(sum_j w_j). A known user has p and a history of his own (basis personal); a
- * request's history alone gives p = 0 (basis history); neither gives the short trend alone, mu_0 * trend (basis
- * popular), the order of recommend_popular. Where mu_0 is not positive 1 stands for it: popular is an order too.
- * ERR_RANGE for k; ERR_NOMEM; what reading a user's row from the backing gave, but ERR_MISSING: such a user is unknown.
- * On an error the section is left already. */
+ * request's history alone gives p = 0 (basis history); neither gives the trends alone (basis popular), the order
+ * of recommend_popular: mu_0 * (trend_0 + 2^-10 trend_1 + 2^-16 trend_2), so that the slower ones decide between
+ * equals. Where mu_0 is not positive 1 stands for it: popular is an order too. ERR_RANGE for k; ERR_NOMEM; what reading
+ * a user's row from the backing gave, but ERR_MISSING: such a user is unknown. On an error the section is left already.
+ */
 int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
                    struct err *e) ERR_MUST_CHECK;
 

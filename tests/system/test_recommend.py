@@ -125,6 +125,17 @@ def test_similar_items(learned):
     unknown.error()
 
 
+def test_popular_keeps_its_order_over_a_quiet_spell(rankd):
+    """After days without events the short trend of every item is at its floor."""
+    counts = {f"i{n}": n + 1 for n in range(12)}
+    old = [{"type": "click", "user": f"u{j}", "item": item, "ts": 1700000000000 + j}
+           for item, count in counts.items() for j in range(count)]
+    rankd.send(old)
+    rankd.send([{"type": "click", "user": "late", "item": "i3", "ts": 1700000000000 + 4 * 86400000}])
+    rankd.wait_learned(len(old) + 1)
+    assert items_of(rankd.get("/v1/popular", k=5).ok()) == ["i3", "i11", "i10", "i9", "i8"]
+
+
 def test_popular_puts_the_trend_first(rankd):
     events = [{"type": "click", "user": f"u{n}", "item": f"i{n % 10}"} for n in range(50)]
     events += [{"type": "click", "user": f"v{n}", "item": "hot"} for n in range(30)]
