@@ -73,7 +73,7 @@ def machine():
         text = f.read()
     model = re.search(r"model name\s*:\s*(.*)", text)
     flags = re.search(r"flags\s*:\s*(.*)", text)[1].split()
-    vectors = "AVX-512" if "avx512vnni" in flags else "AVX2" if "avx2" in flags else "SSE"
+    vectors = "AVX-512" if "avx512_vnni" in flags else "AVX2" if "avx2" in flags else "SSE"
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     system = f"{os.uname().sysname} {os.uname().release.split('-')[0]}"
     return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, {vectors}, {gib:.0f} GiB of memory, {system}"
