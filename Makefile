@@ -28,7 +28,7 @@ ARITH   := -ffp-contract=off -fno-fast-math
 ALL_CFLAGS  = -std=c11 -D_GNU_SOURCE -DRANKD_VERSION='"$(VERSION)"' -I. $(WARN) $(ARITH) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
-PKGS    := libevent libevent_pthreads rdkafka jansson libxxhash libcrypto zlib libzstd libcurl libsystemd
+PKGS    := libevent libevent_pthreads rdkafka jansson libxxhash libcrypto zlib libdeflate libzstd libcurl libsystemd
 LIBS    := $(shell pkg-config --libs $(PKGS)) -llmdb -linih -lm
 
 src      = $(sort $(wildcard $(1)/*.c))

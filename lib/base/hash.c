@@ -1,9 +1,9 @@
-/* Hashes and checksums: xxHash, zlib and OpenSSL behind names of our own. */
+/* Hashes and checksums: xxHash, libdeflate and OpenSSL behind names of our own. */
 #include "lib/base/hash.h"
 
+#include <libdeflate.h>
 #include <openssl/evp.h>
 #include <xxhash.h>
-#include <zlib.h>
 
 #include "lib/base/check.h"
 #include "lib/base/mem.h"
@@ -16,8 +16,7 @@ struct hash128 hash128(const void *p, size_t n) {
 }
 
 uint32_t hash_crc32(uint32_t crc, const void *p, size_t n) {
-    if (n == 0) return crc; /* zlib answers 0 to a NULL pointer */
-    return (uint32_t)crc32_z(crc, p, n);
+    return n ? libdeflate_crc32(crc, p, n) : crc; /* it answers 0 to a NULL pointer */
 }
 
 struct sha256 {
