@@ -180,7 +180,9 @@ static void apply_record(struct learner *l, const struct batch *b, const struct 
     if (reason == EVENT_OK || reason == EVENT_DUPLICATE) return;
     log_limited(&l->bad_limit, LOG_WARN, "bad_event", " source=%s partition=%u offset=%llu reason=%s error=\"%s\"",
                 b->source->name, b->partition, (unsigned long long)r->offset, event_reason_name(reason),
-                r->error ? r->error : "");
+                r->error                     ? r->error
+                : reason == EVENT_ITEMS_FULL ? "model.max_items is reached"
+                                             : "");
 }
 
 static void apply_batch(struct learner *l, const struct batch *b) {
