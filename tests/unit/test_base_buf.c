@@ -367,7 +367,10 @@ static void numbers_do_not_depend_on_the_locale(void **state) {
     static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"};
     const char *set = NULL;
     for (size_t i = 0; set == NULL && i < sizeof names / sizeof names[0]; i++) set = setlocale(LC_NUMERIC, names[i]);
-    if (set == NULL) skip(); /* no locale with a decimal comma is installed */
+    if (set == NULL) {
+        print_message("skipped because no locale with a decimal comma is installed\n");
+        skip();
+    }
     assert_float_text(1.25e-7f, "1.25e-7");
     assert_float_text(0.1f, "0.1");
     struct buf b;
