@@ -36,11 +36,12 @@ objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 BASE    := $(call objs,$(call src,lib/base))
 MODEL   := $(call objs,$(call src,lib/model))
 STORE   := $(call objs,$(call src,lib/store))
+EVAL    := $(call objs,$(call src,lib/eval))
 PROTO   := $(call objs,$(call src,proto))
 MAINS   := daemon/rankd.c daemon/rankctl.c
 DAEMON  := $(call objs,$(filter-out $(MAINS),$(call src,daemon)))
 # In link order: each archive may use those to its right.
-ARCHIVES := $(BUILD)/libdaemon.a $(BUILD)/libproto.a $(BUILD)/libstore.a $(BUILD)/libmodel.a $(BUILD)/libbase.a
+ARCHIVES := $(BUILD)/libdaemon.a $(BUILD)/libproto.a $(BUILD)/libstore.a $(BUILD)/libeval.a $(BUILD)/libmodel.a $(BUILD)/libbase.a
 
 .PHONY: all
 all: $(BUILD)/rankd $(BUILD)/rankctl ## build rankd and rankctl (CC=clang, SAN=address and SAN=thread work)
@@ -53,6 +54,7 @@ $(BUILD)/rankctl: $(BUILD)/obj/daemon/rankctl.o $(ARCHIVES)
 $(BUILD)/libbase.a: $(BASE)
 $(BUILD)/libmodel.a: $(MODEL)
 $(BUILD)/libstore.a: $(STORE)
+$(BUILD)/libeval.a: $(EVAL)
 $(BUILD)/libproto.a: $(PROTO)
 $(BUILD)/libdaemon.a: $(DAEMON)
 $(BUILD)/lib%.a:
@@ -62,6 +64,7 @@ $(BUILD)/lib%.a:
 # Vector kernels are compiled for their instruction set and chosen at start-up; no kernel may contract or fuse.
 # -O3 for the arithmetic: plain loops there are written to be vectorised.
 $(BUILD)/obj/lib/model/%.o: CFLAGS += -O3
+$(BUILD)/obj/lib/eval/%.o: CFLAGS += -O3
 $(BUILD)/obj/lib/base/fmath.o: CFLAGS += -O3
 $(BUILD)/obj/lib/model/kernel_avx2.o: CFLAGS += -mavx2
 $(BUILD)/obj/lib/model/kernel_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
@@ -74,6 +77,7 @@ $(BUILD)/obj/%.o: %.c
 unit_libs_base   := $(BUILD)/libbase.a
 unit_libs_model  := $(BUILD)/libmodel.a $(BUILD)/libbase.a
 unit_libs_store  := $(BUILD)/libstore.a $(BUILD)/libbase.a
+unit_libs_eval   := $(BUILD)/libeval.a $(BUILD)/libmodel.a $(BUILD)/libbase.a
 unit_libs_proto  := $(BUILD)/libproto.a $(BUILD)/libbase.a
 unit_libs_daemon := $(ARCHIVES)
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -87,7 +91,7 @@ $(BUILD)/bench/bench_$(1)_%: $(BUILD)/obj/tests/bench/bench_$(1)_%.o $(unit_libs
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
-$(foreach layer,base model store proto daemon,$(eval $(call unit_rule,$(layer))))
+$(foreach layer,base model store eval proto daemon,$(eval $(call unit_rule,$(layer))))
 
 .PHONY: unit
 unit: $(UNIT) ## build and run the unit tests
