@@ -34,6 +34,7 @@ struct config {
     bool verify_at_start;
 
     int64_t dim, seed, max_items, user_items, negatives, recent_events, history;
+    int64_t neighbours, pair_half_life_ms, successor_half_life_ms;
     double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, mu;
     int64_t late_half_life_ms, count_half_life_ms, trend_ms[CONFIG_TRENDS];
 

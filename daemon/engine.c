@@ -67,6 +67,9 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->max_ahead_ms = c->max_ahead_ms;
     p->max_clock_step_ms = c->max_clock_step_ms;
     p->dedup_window = (uint64_t)c->dedup_window;
+    p->neighbours = (uint32_t)c->neighbours;
+    p->pair_half_life_ms = c->pair_half_life_ms;
+    p->successor_half_life_ms = c->successor_half_life_ms;
     p->tau = (float)c->tau;
     p->mu[0] = (float)c->mu;
     p->n_types = (uint32_t)g->n_types;

@@ -47,6 +47,7 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     if (!m->epoch || !m->learn) rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
+    if (rc == 0) rc = neighbours_new(&m->params, m->items, m->epoch, &m->neighbours, e);
     if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
     if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
     if (rc == 0) rc = dedup_new(p->dedup_window, &m->dedup, e);
@@ -62,6 +63,7 @@ void model_free(struct model *m) {
     dedup_free(m->dedup);
     recent_free(m->recent);
     scan_free(m->scan);
+    neighbours_free(m->neighbours);
     users_free(m->users);
     items_free(m->items);
     learn_free(m->learn);
@@ -243,6 +245,7 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
         return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
     uint32_t row = items_find(m->items, id);
     if (row == ITEM_NONE) return 0;
+    neighbours_erase(m->neighbours, row);
     int rc = items_remove(m->items, row, e);
     if (rc == 0) recent_remove(m->recent, row);
     return rc;
@@ -261,6 +264,7 @@ void model_publish(struct model *m) {
     }
     t->n_touched = 0;
     users_publish(m->users);
+    neighbours_publish(m->neighbours);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
     atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);

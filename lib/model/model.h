@@ -16,6 +16,7 @@
 #include "lib/base/slice.h"
 #include "lib/model/item.h"
 #include "lib/model/kernel.h"
+#include "lib/model/neighbour.h"
 #include "lib/model/params.h"
 #include "lib/model/scan.h"
 #include "lib/model/user.h"
@@ -41,6 +42,7 @@ struct model {
     struct epoch *epoch;
     struct items *items;
     struct users *users;
+    struct neighbours *neighbours;
     struct scan *scan;
     struct recent *recent;
     struct dedup *dedup;

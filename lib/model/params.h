@@ -33,9 +33,11 @@ struct model_params {
     uint32_t history;             /* items in the user vector, 0 to MODEL_MAX_HISTORY */
     float history_decay;
     int64_t late_half_life_ms, count_half_life_ms, trend_half_life_ms[MODEL_TRENDS];
-    int64_t max_ahead_ms;        /* guard of the model clock with a trusted arrival time */
-    int64_t max_clock_step_ms;   /* guard without one; -1 = none */
-    uint64_t dedup_window;       /* accepted ids remembered */
+    int64_t max_ahead_ms;      /* guard of the model clock with a trusted arrival time */
+    int64_t max_clock_step_ms; /* guard without one; -1 = none */
+    uint64_t dedup_window;     /* accepted ids remembered */
+    uint32_t neighbours;       /* most entries of a neighbour row, 1 to NEIGHBOUR_MAX */
+    int64_t pair_half_life_ms, successor_half_life_ms;
     float tau, mu[MODEL_TRENDS]; /* served score = tau * (x . q + b) + sum mu_h * trend_h */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;

@@ -68,6 +68,9 @@ static inline struct model_params shop_params(void) {
                              .max_ahead_ms = 300000,
                              .max_clock_step_ms = 86400000,
                              .dedup_window = 2048,
+                             .neighbours = 16,
+                             .pair_half_life_ms = 864000000,
+                             .successor_half_life_ms = 86400000,
                              .tau = 0.3f,
                              .mu = {0.02f, 0, 0},
                              .n_types = 2};
