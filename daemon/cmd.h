@@ -28,6 +28,7 @@ int cmd_check_config(int argc, char **argv);
 int cmd_digest(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_backtest(int argc, char **argv);
 
 /* One option common to all: 0 taken, -1 the caller's, EXIT_BAD_USE when it is refused (said on stderr). opt and arg as
  * from getopt_long with CMD_SHORT and CMD_LONG. */

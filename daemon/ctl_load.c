@@ -217,13 +217,12 @@ static int run(struct load *l, struct ctl *c, char **paths, int n) {
 enum { FORMAT = 256, COLUMNS, HEADER, TYPE, BASKETS, MAX_BASKET, KAFKA, BROKERS, BATCH, RESUME, BAD };
 
 static bool take_option(struct load_options *o, int opt, char *arg) {
-    static const char *const formats[] = {[LOAD_JSONL] = "jsonl", [LOAD_TSV] = "tsv", [LOAD_CSV] = "csv"};
     switch (opt) {
     case COLUMNS:
-        o->columns = arg;
+        o->form.columns = arg;
         return true;
     case HEADER:
-        o->header = true;
+        o->form.header = true;
         return true;
     case TYPE:
         o->type = arg;
@@ -250,9 +249,7 @@ static bool take_option(struct load_options *o, int opt, char *arg) {
     default:
         break;
     }
-    for (int k = LOAD_JSONL; k <= LOAD_CSV; k++)
-        if (strcmp(arg, formats[k]) == 0) o->format = (enum load_format)k;
-    if (o->format != LOAD_GUESS) return true;
+    if (form_parse(arg, &o->form.format)) return true;
     ctl_say("--format %s: jsonl, tsv or csv is wanted", arg);
     return false;
 }

@@ -5,18 +5,17 @@
 #include <stdio.h>
 
 #include "daemon/ctl.h"
+#include "daemon/ctl_form.h"
 #include "daemon/ctl_line.h"
 #include "daemon/ctl_read.h"
 
 #define LOAD_BATCH_BYTES (1u << 20) /* a batch ends past this */
 #define LOAD_LISTED      20         /* bad lines shown on stderr */
 
-enum load_format { LOAD_GUESS, LOAD_JSONL, LOAD_TSV, LOAD_CSV };
-
 struct load_options {
-    enum load_format format;
-    const char *columns, *type, *bad_path, *kafka_topic, *brokers;
-    bool header, baskets, resume;
+    struct form_wish form;
+    const char *type, *bad_path, *kafka_topic, *brokers;
+    bool baskets, resume;
     uint64_t max_basket, batch;
 };
 

@@ -1,23 +1,17 @@
 /* rankctl load: the records of one file made events of batches. */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "daemon/ctl_load.h"
 #include "lib/base/mem.h"
 
-#define LONGEST_JSON   (16u << 20)
-#define LONGEST_RECORD (1u << 20)
-#define WORK_EVERY     256 /* records */
-#define NO_LIMIT       SIZE_MAX
+#define WORK_EVERY 256 /* records */
+#define NO_LIMIT   SIZE_MAX
 
 struct feed {
     struct load *l;
     struct reader *reader;
-    enum load_format format;
-    char separator;
-    struct columns columns;
-    bool header; /* the first record is one */
+    struct form form;
     struct buf scratch;
     /* the rows of one basket, held until another one begins */
     struct buf held, moment, this_moment;
@@ -29,83 +23,16 @@ struct feed {
     uint64_t held_line;
 };
 
-static bool ends_in(const char *name, size_t n, const char *end) {
-    size_t m = strlen(end);
-    return n > m && strncasecmp(name + n - m, end, m) == 0;
-}
-
-static enum load_format by_name(const char *path) {
-    size_t n = strlen(path);
-    if (ends_in(path, n, ".gz"))
-        n -= 3;
-    else if (ends_in(path, n, ".zst"))
-        n -= 4;
-    if (ends_in(path, n, ".jsonl") || ends_in(path, n, ".ndjson") || ends_in(path, n, ".json")) return LOAD_JSONL;
-    if (ends_in(path, n, ".tsv") || ends_in(path, n, ".tab")) return LOAD_TSV;
-    return ends_in(path, n, ".csv") ? LOAD_CSV : LOAD_GUESS;
-}
-
-static enum load_format by_content(struct slice front) {
-    size_t at = 0;
-    while (at < front.n && strchr(" \t\r\n", front.p[at])) at++;
-    if (at < front.n && front.p[at] == '{') return LOAD_JSONL;
-    const char *end = front.n ? memchr(front.p, '\n', front.n) : NULL;
-    size_t n = end ? (size_t)(end - front.p) : front.n;
-    if (n && memchr(front.p, '\t', n)) return LOAD_TSV;
-    return n && memchr(front.p, ',', n) ? LOAD_CSV : LOAD_JSONL;
-}
-
-/* Which columns there are: as named, as the first line says, or the usual ones of a TSV. */
-static int find_columns(struct feed *f, struct slice front) {
-    const struct load_options *o = f->l->o;
-    struct columns named;
-    struct err e, header_e;
-    const char *end = front.n ? memchr(front.p, '\n', front.n) : NULL;
-    size_t n = end ? (size_t)(end - front.p) : front.n;
-    if (n && front.p[n - 1] == '\r') n--;
-    bool is_header = columns_parse(slice_of(front.p, n), f->separator, &named, &header_e) == 0;
-    if (is_header && !o->header) { /* not by chance: it names another column, too */
-        size_t known = 0;
-        for (size_t k = 0; k < named.n; k++) known += named.kind[k] != COLUMN_SKIP;
-        is_header = known >= 2;
-    }
-    f->header = o->header || is_header;
-    if (o->columns) {
-        if (columns_parse(slice_str(o->columns), ',', &f->columns, &e) == 0) return CTL_DONE;
-        ctl_say("--columns %s: %s", o->columns, e.text);
-        return CTL_BAD_USE;
-    }
-    if (is_header) {
-        f->columns = named;
-        return CTL_DONE;
-    }
-    if (!o->header && f->format == LOAD_TSV && n)
-        return columns_parse(slice_str("ts,user,item,type"), ',', &f->columns, &e) == 0 ? CTL_DONE : CTL_BAD_USE;
-    if (n == 0) return CTL_DONE;
-    ctl_say("%s: the columns are not known: %s%s", f->l->path, o->header ? "in the header line " : "",
-            o->header ? header_e.text : "name them, as in --columns ts,user,item,type");
-    return CTL_BAD_USE;
-}
-
 static int find_format(struct feed *f) {
-    struct slice front;
+    const struct load_options *o = f->l->o;
     struct err e;
-    if (reader_peek(f->reader, &front, &e) < 0) {
-        ctl_say("%s: %s", f->l->path, e.text);
-        return CTL_FAILED;
+    int rc = form_find(f->l->path, f->reader, &o->form, &f->form, &e);
+    if (rc < 0) {
+        ctl_say("%s", e.text);
+        return rc == ERR_RANGE ? CTL_BAD_USE : CTL_FAILED;
     }
-    f->format = f->l->o->format;
-    if (f->format == LOAD_GUESS) f->format = by_name(f->l->path);
-    if (f->format == LOAD_GUESS) f->format = by_content(front);
-    f->separator = f->format == LOAD_CSV ? ',' : '\t';
-    reader_set_form(f->reader, f->format == LOAD_CSV ? READ_CSV : READ_LINES);
-    if (f->format != LOAD_JSONL) return find_columns(f, front);
-    if (front.n && front.p[0] == '[') {
-        ctl_say("%s is a JSON array: load takes one object a line (jq -c '.[]' makes them), post an array", f->l->path);
-        return CTL_BAD_USE;
-    }
-    if (f->l->o->baskets || f->l->o->columns) {
-        ctl_say("%s holds JSON Lines: --baskets and --columns are for TSV and CSV", f->l->path);
+    if (f->form.format == FORM_JSONL && o->baskets) {
+        ctl_say("%s holds JSON Lines: --baskets is for TSV and CSV", f->l->path);
         return CTL_BAD_USE;
     }
     return CTL_DONE;
@@ -175,7 +102,7 @@ static int flush_basket(struct feed *f, struct load_place behind) {
     for (size_t k = 0; k < n; k++) buf_add(&f->scratch, "\0\0", 2);
     buf_clear(&f->scratch);
     for (size_t k = 0; k < n; k++)
-        if (row_parse(&f->columns, f->separator, slice_of(f->held.p + f->spans[k].start, f->spans[k].bytes),
+        if (row_parse(&f->form.columns, f->form.separator, slice_of(f->held.p + f->spans[k].start, f->spans[k].bytes),
                       &f->scratch, &f->rows[k], &e) < 0) {
             ctl_say("%s", e.text);
             return CTL_FAILED; /* it was parsed before: memory */
@@ -207,7 +134,7 @@ static int feed_row(struct feed *f, const struct read_record *r) {
     struct row row;
     struct err e;
     buf_clear(&f->scratch);
-    if (row_parse(&f->columns, f->separator, r->text, &f->scratch, &row, &e) < 0) {
+    if (row_parse(&f->form.columns, f->form.separator, r->text, &f->scratch, &row, &e) < 0) {
         load_bad(f->l, r->line, "bad_record", e.text, r->text);
         return CTL_DONE;
     }
@@ -227,14 +154,14 @@ static int feed_record(struct feed *f, const struct read_record *r) {
         return CTL_DONE;
     }
     if (r->text.n == 0) return CTL_DONE;
-    return f->format == LOAD_JSONL ? feed_json(f, r) : feed_row(f, r);
+    return f->form.format == FORM_JSONL ? feed_json(f, r) : feed_row(f, r);
 }
 
 /* To the place to begin at: behind the header, or where an earlier run stopped. 0 or an error. */
 static int go_to(struct feed *f, struct load_place from, struct err *e) {
     struct read_record r;
     if (from.offset) return reader_skip(f->reader, from.offset, from.line, e);
-    int rc = f->header ? reader_next(f->reader, &r, e) : 0;
+    int rc = f->form.header ? reader_next(f->reader, &r, e) : 0;
     return rc < 0 ? rc : 0;
 }
 
@@ -269,9 +196,8 @@ int load_feed(struct load *l, struct load_place from) {
         f.spans = mem_zalloc(l->o->max_basket * sizeof *f.spans);
         f.rows = mem_zalloc(l->o->max_basket * sizeof *f.rows);
     }
-    bool json = l->o->format == LOAD_JSONL || (l->o->format == LOAD_GUESS && by_name(l->path) <= LOAD_JSONL);
     if ((l->o->baskets && (!f.spans || !f.rows)) ||
-        reader_new(l->unpack, READ_LINES, json ? LONGEST_JSON : LONGEST_RECORD, &f.reader, &e) < 0) {
+        reader_new(l->unpack, READ_LINES, form_longest(l->path, &l->o->form), &f.reader, &e) < 0) {
         ctl_say("no memory");
         rc = CTL_FAILED;
     }

@@ -80,20 +80,18 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     }
 }
 
-static int fill_rules(struct engine *g, struct err *e) {
-    const struct config *c = g->config;
-    struct event_rules *r = &g->rules;
-    r->n_types = g->n_types;
-    for (size_t t = 0; t < g->n_types;
-         t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
-        if (configured(c, g->types[t])) memcpy(r->types[t], g->types[t], sizeof r->types[t]);
-    r->max_event_bytes = c->max_event_bytes;
-    r->max_basket = (size_t)c->max_basket;
-    int rc = event_names_parse(c->field_user, &r->user, e);
-    if (rc == 0) rc = event_names_parse(c->field_item, &r->item, e);
-    if (rc == 0) rc = event_names_parse(c->field_type, &r->type, e);
-    if (rc == 0) rc = event_names_parse(c->field_ts, &r->ts, e);
-    if (rc == 0) rc = event_names_parse(c->field_id, &r->id, e);
+int engine_rules(const struct config *c, char (*types)[33], size_t n_types, struct event_rules *out, struct err *e) {
+    struct event_rules r = {.n_types = n_types};
+    for (size_t t = 0; t < n_types; t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
+        if (configured(c, types[t])) memcpy(r.types[t], types[t], sizeof r.types[t]);
+    r.max_event_bytes = c->max_event_bytes;
+    r.max_basket = (size_t)c->max_basket;
+    int rc = event_names_parse(c->field_user, &r.user, e);
+    if (rc == 0) rc = event_names_parse(c->field_item, &r.item, e);
+    if (rc == 0) rc = event_names_parse(c->field_type, &r.type, e);
+    if (rc == 0) rc = event_names_parse(c->field_ts, &r.ts, e);
+    if (rc == 0) rc = event_names_parse(c->field_id, &r.id, e);
+    if (rc == 0) *out = r;
     return rc;
 }
 
@@ -137,7 +135,7 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     const struct kernel *kernel = kernel_pick(c->kernel);
     struct model_params p;
     int rc = load_types(g, store, e);
-    if (rc == 0) rc = fill_rules(g, e);
+    if (rc == 0) rc = engine_rules(c, g->types, g->n_types, &g->rules, e);
     if (rc == 0 && !kernel)
         rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
     fill_params(g, &p);

@@ -78,6 +78,11 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
                struct err *e) ERR_MUST_CHECK;
 void engine_free(struct engine *g);
 
+/* What the decoders must know under a configuration: n_types event types, the bit of each its index; those that c does
+ * not have are unknown to the decoders. ERR_SYNTAX, ERR_RANGE: names of fields that do not go together. */
+int engine_rules(const struct config *c, char (*types)[33], size_t n_types, struct event_rules *out,
+                 struct err *e) ERR_MUST_CHECK;
+
 /* The number of a source by name, a new one if need be. ERR_FULL past ENGINE_MAX_SOURCES. */
 int engine_source(struct engine *g, const char *name, uint32_t *index, struct err *e) ERR_MUST_CHECK;
 /* The applied position; known = false when there is none. */

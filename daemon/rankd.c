@@ -14,6 +14,7 @@ static const struct {
     {"digest", cmd_digest, "the canonical digest of a data directory not in use"},
     {"verify", cmd_verify, "check every row of a data directory not in use"},
     {"replay", cmd_replay, "learn a log again into a new data directory"},
+    {"backtest", cmd_backtest, "judge the model on a log: what comes next is predicted, then learned"},
 };
 
 static void usage(FILE *to) {

@@ -253,6 +253,7 @@ int recommend_rank(struct recommend *r, const struct recommend_request *q, struc
         rows_sort(&r->only);
         query.k = q->k;
         query.wall_ms = q->wall_ms;
+        if (q->at_ms > 0) query.clock_ms = q->at_ms;
         query.excluded = r->excluded.row;
         query.n_excluded = r->excluded.n;
         query.only = q->only ? r->only.row : NULL;
@@ -282,6 +283,7 @@ int recommend_score(struct recommend *r, const struct recommend_request *q, stru
     if (rc == 0) rc = taste_of(r, q, &taste, e);
     if (rc == 0) {
         struct topk_query query = query_of(r->model, &taste);
+        if (q->at_ms > 0) query.clock_ms = q->at_ms;
         for (size_t i = 0; i < q->n_only; i++) {
             uint32_t row = items_find(t, q->only[i]);
             bool known = row != ITEM_NONE;

@@ -29,6 +29,7 @@ struct recommend_request {
     bool keep_used; /* default false: items the user (or the history) has used are left out */
     uint32_t k;
     int64_t wall_ms;
+    int64_t at_ms; /* the moment of the ranking, for trends and pauses; 0 = the model clock */
 };
 
 struct recommend_hit {
