@@ -36,6 +36,9 @@ struct config {
     int64_t dim, seed, max_items, user_items, negatives, recent_events, history;
     int64_t neighbours, pair_half_life_ms, successor_half_life_ms;
     double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, mu;
+    char *loss, *confidence;
+    double temperature, margin, label_smoothing, score_l2, confidence_alpha, entropy;
+    bool log_correction;
     int64_t late_half_life_ms, count_half_life_ms, trend_ms[CONFIG_TRENDS];
 
     int64_t dedup_window, max_ahead_ms, max_clock_step_ms /* -1 = none */, max_basket, bad_events_kept;

@@ -140,6 +140,14 @@ static int check_events(const struct config *c, struct err *e) {
     return 0;
 }
 
+/* ---- model ---- */
+
+static int check_model(const struct config *c, struct err *e) {
+    if (c->label_smoothing > 0 && strcmp(c->loss, "sampled-softmax") != 0)
+        return clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
+    return 0;
+}
+
 /* ---- sources ---- */
 
 static bool topic_valid(struct slice t) {
@@ -300,6 +308,7 @@ static int check_listeners(const struct config *c, struct err *e) {
 
 int config_check(const struct config *c, struct err *e) {
     int rc = check_events(c, e);
+    if (rc == 0) rc = check_model(c, e);
     if (rc == 0) rc = check_sources(c, e);
     if (rc == 0) rc = check_storage(c, e);
     if (rc == 0) rc = check_listeners(c, e);

@@ -44,6 +44,19 @@ static const struct config_type *configured(const struct config *c, const char *
     return NULL;
 }
 
+static void fill_loss(const struct config *c, struct loss_params *p) {
+    for (int k = 0; k < LOSS_KINDS; k++)
+        if (strcmp(loss_name((enum loss_kind)k), c->loss) == 0) p->kind = (enum loss_kind)k;
+    p->ignore_often = !c->log_correction;
+    p->log_count = strcmp(c->confidence, "log") == 0;
+    p->temperature = (float)c->temperature;
+    p->margin = (float)c->margin;
+    p->smoothing = (float)c->label_smoothing;
+    p->score_l2 = (float)c->score_l2;
+    p->alpha = (float)c->confidence_alpha;
+    p->entropy = (float)c->entropy;
+}
+
 static void fill_params(const struct engine *g, struct model_params *p) {
     const struct config *c = g->config;
     memset(p, 0, sizeof *p);
@@ -54,6 +67,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->negatives = (uint32_t)c->negatives;
     p->recent_events = (uint32_t)c->recent_events;
     p->recent_share = (float)c->recent_share;
+    fill_loss(c, &p->loss);
     p->step = (float)c->step;
     p->under_root = (float)c->under_root;
     p->start_item = (float)c->start_item;

@@ -16,7 +16,7 @@ struct learn {
     uint32_t *used;                /* (n_used) */
     uint32_t n_used, cap_used;
     uint32_t first[MODEL_MAX_NEGATIVES], negatives[MODEL_MAX_NEGATIVES];
-    float r[MODEL_MAX_NEGATIVES], a[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES];
+    float r[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES], scratch[2 * MODEL_MAX_NEGATIVES];
     float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
 };
 
@@ -88,24 +88,6 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
     return n;
 }
 
-/* g_j = w a_j sigmoid(r_j - r_i), with a_j the softmax of r_j - log often_j. */
-static void weigh_negatives(struct learn *l, uint32_t n, float r_item, float w) {
-    float top = -1e30f, sum = 0;
-    fm_logf_n(l->often, n);
-    for (uint32_t k = 0; k < n; k++) {
-        l->a[k] = l->r[k] - l->often[k];
-        if (l->a[k] > top) top = l->a[k];
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        l->a[k] -= top;
-        l->g[k] = r_item - l->r[k];
-    }
-    fm_expf_n(l->a, n);
-    fm_expf_n(l->g, n);
-    for (uint32_t k = 0; k < n; k++) sum += l->a[k];
-    for (uint32_t k = 0; k < n; k++) l->g[k] = w * (l->a[k] / sum) / (1 + l->g[k]);
-}
-
 static bool is_finite(float v) { return v - v == 0; }
 
 static void refuse(struct model *m) { atomic_fetch_add_explicit(&m->stats.refused, 1, memory_order_relaxed); }
@@ -175,23 +157,39 @@ static float bounded_gradient(struct learn *l, struct model *m) {
     return square / (float)dim;
 }
 
-void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h, uint32_t item,
-                float w, uint64_t key) {
+/* Gradients of the scores into g; the item's. */
+static float differentiate(struct learn *l, const struct model *m, uint32_t n, float r_item,
+                           const struct learn_target *target) {
+    fm_logf_n(l->often, n);
+    struct loss_scores scores = {.item = r_item,
+                                 .r = l->r,
+                                 .log_often = l->often,
+                                 .n = n,
+                                 .n_live = (float)(m->items->n_live + !item_head(m->items, target->item)->live),
+                                 .weight = target->weight,
+                                 .count = target->count};
+    return loss_gradient(&m->params.loss, &scores, l->g, l->scratch);
+}
+
+void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h,
+                const struct learn_target *target) {
     struct items *t = m->items;
-    uint32_t dim = t->dim, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
+    uint64_t key = draw_key(m->params.seed, target->place, DRAW_NEGATIVES);
+    uint32_t dim = t->dim, item = target->item, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
     if (n == 0) return;
     history_vector(h, t, m->kernel, user->p, false, l->x);
-    float r_item = m->kernel->dot(l->x, item_q(t, item), dim) + item_head(t, item)->bias, g_item = 0;
+    float r_item = m->kernel->dot(l->x, item_q(t, item), dim) + item_head(t, item)->bias;
     for (uint32_t k = 0; k < n; k++)
         l->r[k] = m->kernel->dot(l->x, item_q(t, l->negatives[k]), dim) + item_head(t, l->negatives[k])->bias;
-    weigh_negatives(l, n, r_item, w);
-    for (uint32_t k = 0; k < n; k++) g_item += l->g[k];
+    float g_item = differentiate(l, m, n, r_item, target);
     if (!is_finite(g_item)) {
         refuse(m);
         return;
     }
+    bool flat = loss_is_flat(m->params.loss.kind);
     memset(l->gx, 0, sizeof(float) * dim);
-    for (uint32_t k = 0; k < n; k++) step_item(l, m, l->negatives[k], -l->g[k]);
+    for (uint32_t k = 0; k < n; k++)
+        if (!flat || l->g[k] != 0) step_item(l, m, l->negatives[k], -l->g[k]);
     step_item(l, m, item, g_item);
     float norm = bounded_gradient(l, m);
     if (!is_finite(norm)) {

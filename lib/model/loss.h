@@ -43,7 +43,7 @@ struct loss_scores {
     const float *r;         /* (n) r_j */
     const float *log_often; /* (n) */
     uint32_t n;             /* at least 1 */
-    float n_live;           /* N, at least 2 */
+    float n_live;           /* N, the positive among them; at least 2 */
     float weight;           /* w > 0 */
     float count;            /* times that the user has had the item, this one included */
 };
@@ -56,6 +56,9 @@ float loss_gradient(const struct loss_params *p, const struct loss_scores *s, fl
 /* Phi(k) = sum_{m=1}^k 1/m of the rank weights, continued to real k >= 1 (0.6 % low at 1, 0.05 % at 2, better beyond).
  */
 float loss_rank_weight(float k);
+
+/* Whether most gradients may be exactly 0, so that it pays to look. */
+static inline bool loss_is_flat(enum loss_kind kind) { return kind == LOSS_HINGE || kind == LOSS_WARP; }
 
 /* The name in the configuration ("wbpr", ...). */
 const char *loss_name(enum loss_kind kind);

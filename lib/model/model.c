@@ -183,7 +183,9 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     if (w > 0) {
         struct draw_place place = ev->place;
         place.index = index;
-        learn_pair(m->learn, m, user, h, row, w, draw_key(p->seed, &place, DRAW_NEGATIVES));
+        struct learn_target target = {
+            .item = row, .weight = w, .count = 1 + (at < user->n ? (float)entries[at].count : 0), .place = &place};
+        learn_pair(m->learn, m, user, h, &target);
     }
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms);

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "lib/model/loss.h"
+
 #define MODEL_MAX_TYPES     16
 #define MODEL_MAX_DIM       256
 #define MODEL_MAX_NEGATIVES 512
@@ -27,6 +29,7 @@ struct model_params {
     uint32_t negatives;  /* 1 to MODEL_MAX_NEGATIVES */
     uint32_t recent_events;
     float recent_share;
+    struct loss_params loss;
     float step, under_root;
     float start_item, start_user; /* deviations of start values */
     float clip;                   /* largest norm of a user vector's gradient */

@@ -12,6 +12,7 @@ static void contradictions_are_refused(void **state) {
     } cases[] = {
         {"[model]\ndim = 24\n", 2, "model.dim = 24", "multiple of 16"},
         {"[model]\nhistory = 20\nuser_items = 16\n", 2, "model.history = 20", "model.user_items = 16"},
+        {"[model]\nlabel_smoothing = 0.1\n", 2, "model.label_smoothing = 0.1", "model.loss = wbpr (default)"},
         {"[checkpoint]\nmin_interval = 2m\n", 2, "checkpoint.min_interval = 2m",
          "checkpoint.max_interval = 1m (default)"},
         {"[checkpoint]\npreallocate = 1TiB\n", 2, "checkpoint.preallocate = 1TiB", "checkpoint.map_size = 256GiB"},
