@@ -1,36 +1,14 @@
-/* Checkpoints: handing over, writing, settling. */
-#include "daemon/checkpoint.h"
+/* Checkpoints on the learner: handing over and settling. */
 
 #include <string.h>
 
-#include "lib/base/check.h"
+#include "daemon/checkpoint_priv.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/model/dedup.h"
 #include "lib/model/recent.h"
 
-#define USERS_AT_ONCE 64
-#define NO_LIMIT      (SIZE_MAX / 4)
-
-struct checkpoint {
-    struct engine *g;
-    unsigned reader;
-    struct buf ops;   /* of this checkpoint, and of earlier ones that failed */
-    struct buf small; /* puts of small rows: table u8, key u16, value u32, bytes; an empty value deletes */
-    struct engine_run *runs;
-    size_t n_runs;
-    struct engine_bad *bad;
-    size_t n_bad;
-    uint64_t bad_next;
-    struct user_list *users;
-    uint32_t blocks; /* item blocks to ask for */
-    uint8_t *taken;  /* (blocks of max_items) taken from the table by this checkpoint */
-    size_t taken_bytes;
-    bool epoch;
-    struct buf row; /* scratch of the store thread */
-    void *block;    /* one item block */
-    struct checkpoint_figures figures;
-};
+#define NO_LIMIT (SIZE_MAX / 4)
 
 int checkpoint_new(struct engine *g, unsigned reader, struct checkpoint **out, struct err *e) {
     struct checkpoint *c = mem_zalloc(sizeof *c);
@@ -40,10 +18,8 @@ int checkpoint_new(struct engine *g, unsigned reader, struct checkpoint **out, s
     buf_init(&c->ops, NO_LIMIT);
     buf_init(&c->small, NO_LIMIT);
     buf_init(&c->row, NO_LIMIT);
-    c->taken_bytes = g->model->items->max_items / ITEM_BLOCK_ROWS + 1;
-    c->taken = mem_map(c->taken_bytes);
     c->block = mem_alloc(items_block_bytes(g->model->items));
-    if (c->taken && c->block) {
+    if (c->block) {
         *out = c;
         return 0;
     }
@@ -63,7 +39,6 @@ void checkpoint_free(struct checkpoint *c) {
     buf_free(&c->row);
     free_bad(c->bad, c->n_bad);
     mem_free(c->runs);
-    mem_unmap(c->taken, c->taken_bytes);
     mem_free(c->block);
     mem_free(c);
 }
@@ -167,7 +142,6 @@ int checkpoint_begin(struct checkpoint *c, struct err *e) {
     c->bad_next = g->bad_next;
     g->bad = NULL;
     g->n_bad = g->cap_bad = 0;
-    c->blocks = items_blocks(m->items);
     c->figures.blocks = items_checkpoint_begin(m->items);
     c->figures.users = n_users;
     c->figures.sequence = g->sequence;
@@ -177,153 +151,6 @@ refused:
     mem_free(runs);
     recent_mark_dirty(m->recent);
     return err_set(e, ERR_NOMEM, "checkpoint", "no memory to begin a checkpoint");
-}
-
-static int put(struct checkpoint *c, struct store_txn *t, enum store_table table, struct slice key, struct slice value,
-               struct err *e) {
-    c->figures.bytes += key.n + value.n;
-    return store_put(t, table, key, value, e);
-}
-
-static int write_ops(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    struct slice rest = slice_of(c->ops.p, c->ops.n), key, value;
-    enum model_op op;
-    int rc = 0;
-    while (rc == 0 && model_ops_next(&rest, &op, &key, &value)) {
-        switch (op) {
-        case MODEL_PUT_ID:
-            rc = put(c, t, STORE_ITEM_ID, key, value, e);
-            break;
-        case MODEL_PUT_ITEM_TEXT:
-            rc = put(c, t, STORE_ITEM_TEXT, key, value, e);
-            break;
-        case MODEL_DEL_ITEM_TEXT:
-            rc = store_del(t, STORE_ITEM_TEXT, key, e);
-            break;
-        case MODEL_PUT_USER_TEXT:
-            rc = put(c, t, STORE_USER_TEXT, key, value, e);
-            break;
-        case MODEL_DEL_USER_TEXT:
-            rc = store_del(t, STORE_USER_TEXT, key, e);
-            break;
-        }
-    }
-    return rc;
-}
-
-static int write_small(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    struct cursor r = {(const uint8_t *)c->small.p, c->small.n, false};
-    int rc = 0;
-    while (rc == 0 && r.n > 0) {
-        enum store_table table = (enum store_table)cursor_u8(&r);
-        size_t key_n = cursor_u16(&r), value_n = cursor_u32(&r);
-        struct slice key = cursor_bytes(&r, key_n), value = cursor_bytes(&r, value_n);
-        CHECK(!r.failed);
-        rc = value.n ? put(c, t, table, key, value, e) : store_del(t, table, key, e);
-    }
-    return rc;
-}
-
-static int write_frozen(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    struct items *items = c->g->model->items;
-    uint32_t block;
-    char key[4];
-    int rc = 0;
-    while (rc == 0 && items_take_frozen(items, &block, c->block)) {
-        c->taken[block] = 1;
-        rc = put(c, t, STORE_ITEM, store_key_u32(block, key), slice_of(c->block, items_block_bytes(items)), e);
-    }
-    return rc;
-}
-
-static int write_items(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    struct items *items = c->g->model->items;
-    char key[4];
-    int rc = 0;
-    for (uint32_t b = 0; rc == 0 && b < c->blocks; b++) {
-        if (items_take_block(items, b, c->block)) {
-            c->taken[b] = 1;
-            rc = put(c, t, STORE_ITEM, store_key_u32(b, key), slice_of(c->block, items_block_bytes(items)), e);
-        }
-        if (rc == 0) rc = write_frozen(c, t, e);
-    }
-    return rc < 0 ? rc : write_frozen(c, t, e);
-}
-
-struct user_place { /* of a row in c->row: id, then the stored form; n_value 0 = the user is gone */
-    size_t key, n_key, n_value;
-};
-
-/* The next rows of the list, copied: the disk must not keep the store thread inside an epoch section. */
-static size_t gather_users(struct checkpoint *c, struct user_place places[USERS_AT_ONCE]) {
-    struct model *m = c->g->model;
-    const struct user_row *row;
-    size_t n = 0;
-    buf_clear(&c->row);
-    epoch_enter(m->epoch, c->reader);
-    while (n < USERS_AT_ONCE && (row = users_list_next(m->users, c->users))) {
-        struct slice id = user_id(row, m->params.dim);
-        struct user_place *at = &places[n++];
-        *at = (struct user_place){c->row.n, id.n, 0};
-        buf_add_slice(&c->row, id);
-        if (!row->erased) user_encode(row, m->params.dim, &c->row);
-        at->n_value = c->row.n - at->key - id.n;
-    }
-    epoch_leave(m->epoch, c->reader);
-    return n;
-}
-
-static int write_users(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    struct user_place places[USERS_AT_ONCE];
-    int rc = 0;
-    for (size_t n; rc == 0 && (n = gather_users(c, places)) > 0;) {
-        if (c->row.failed) rc = err_set(e, ERR_NOMEM, "checkpoint", "no memory for user rows");
-        for (size_t k = 0; k < n && rc == 0; k++) {
-            struct slice id = slice_of(c->row.p + places[k].key, places[k].n_key);
-            struct slice value = slice_of(id.p + id.n, places[k].n_value);
-            rc = value.n ? put(c, t, STORE_USER, id, value, e) : store_del(t, STORE_USER, id, e);
-        }
-    }
-    return rc;
-}
-
-static int write_dedup(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    uint32_t block;
-    struct slice bytes;
-    char key[4];
-    int rc = 0;
-    while (rc == 0 && dedup_checkpoint_next(c->g->model->dedup, &block, &bytes))
-        rc = put(c, t, STORE_DEDUP, store_key_u32(block, key), bytes, e);
-    return rc;
-}
-
-static int write_bad(struct checkpoint *c, struct store_txn *t, struct err *e) {
-    char key[8];
-    int rc = 0;
-    for (size_t k = 0; k < c->n_bad && rc == 0; k++)
-        rc = put(c, t, STORE_BAD, store_key_u64(c->bad[k].number, key), slice_of(c->bad[k].row.p, c->bad[k].row.n), e);
-    uint64_t keep = (uint64_t)c->g->config->bad_events_kept;
-    if (rc == 0 && c->bad_next > keep) rc = store_del_before(t, STORE_BAD, store_key_u64(c->bad_next - keep, key), e);
-    return rc;
-}
-
-int checkpoint_write(struct checkpoint *c, struct store *s, struct err *e) {
-    uint64_t start = clock_steady_ns();
-    struct store_txn *t;
-    int rc = store_begin(s, &t, e);
-    if (rc < 0) return rc;
-    rc = write_ops(c, t, e);
-    if (rc == 0) rc = write_items(c, t, e);
-    if (rc == 0) rc = write_users(c, t, e);
-    if (rc == 0) rc = write_dedup(c, t, e);
-    if (rc == 0) rc = write_bad(c, t, e);
-    if (rc == 0) rc = write_small(c, t, e);
-    if (rc == 0)
-        rc = store_commit(t, e);
-    else
-        store_abort(t);
-    c->figures.write_ns = clock_steady_ns() - start;
-    return rc;
 }
 
 /* As many as the ring holds: the older ones would go from it at once. */
@@ -344,9 +171,6 @@ static void *must_have(void *p, size_t n) {
 /* A failed checkpoint gives back what it was handed: older runs and bad events stand before the newer ones. */
 static void give_back(struct checkpoint *c) {
     struct engine *g = c->g;
-    items_checkpoint_abandon(g->model->items);
-    for (uint32_t b = 0; b < c->blocks; b++)
-        if (c->taken[b]) items_mark_dirty(g->model->items, b);
     recent_mark_dirty(g->model->recent);
     if (c->n_runs) {
         size_t n = c->n_runs - 1 + g->n_runs;
@@ -371,6 +195,7 @@ static void give_back(struct checkpoint *c) {
 
 void checkpoint_end(struct checkpoint *c, bool durable) {
     struct engine *g = c->g;
+    items_checkpoint_end(g->model->items, durable);
     users_checkpoint_end(g->model->users, c->users, durable);
     dedup_checkpoint_end(g->model->dedup, durable);
     if (durable) {
@@ -381,7 +206,6 @@ void checkpoint_end(struct checkpoint *c, bool durable) {
         give_back(c);
     }
     g->held_bytes = c->ops.n;
-    memset(c->taken, 0, c->blocks);
     free_bad(c->bad, c->n_bad);
     c->bad = NULL;
     c->n_bad = 0;

@@ -29,28 +29,27 @@ static uint32_t number_of(struct slice key) {
 }
 
 /* A block is taken apart into its rows: its layout is not part of the digest. Rows that no item owns are left out. */
-static void add_block(struct sha256 *ranges[RANGES], struct slice key, struct slice value) {
-    size_t stride = value.n / ITEM_BLOCK_ROWS;
-    for (uint32_t r = 0; r < ITEM_BLOCK_ROWS; r++) {
+static void add_block(struct sha256 *ranges[RANGES], uint32_t dim, struct slice key, struct slice value) {
+    size_t stride = item_stride(dim);
+    uint32_t rows = item_block_rows(dim);
+    for (uint32_t r = 0; r < rows; r++) {
         struct item_head head;
         char row_key[4];
         memcpy(&head, value.p + r * stride, sizeof head);
         if (!head.known) continue;
-        add_row(ranges, store_key_u32(number_of(key) * ITEM_BLOCK_ROWS + r, row_key),
-                slice_of(value.p + r * stride, stride));
+        add_row(ranges, store_key_u32(number_of(key) * rows + r, row_key), slice_of(value.p + r * stride, stride));
     }
 }
 
-static int add_table(struct store_scan *scan, enum store_table table, struct sha256 *ranges[RANGES],
+static int add_table(struct store_scan *scan, enum store_table table, uint32_t dim, struct sha256 *ranges[RANGES],
                      struct sha256 *total, struct err *e) {
     struct slice key, value;
     int rc = store_scan_seek(scan, table, slice_of(NULL, 0), e);
     while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1) {
         /* A position's identity tells where the log is kept, not what is in it. */
         if (table == STORE_POSITION && value.n > ENGINE_POSITION_BYTES) value.n = ENGINE_POSITION_BYTES;
-        if (table == STORE_ITEM && value.n % ITEM_BLOCK_ROWS == 0 &&
-            value.n / ITEM_BLOCK_ROWS > sizeof(struct item_head))
-            add_block(ranges, key, value);
+        if (table == STORE_ITEM && value.n == item_block_rows(dim) * item_stride(dim))
+            add_block(ranges, dim, key, value);
         else
             add_row(ranges, key, value);
         rc = 0;
@@ -64,18 +63,19 @@ static int add_table(struct store_scan *scan, enum store_table table, struct sha
 }
 
 /* The state row without what is only for display: see engine_encode_state. */
-static int add_state(struct store_scan *scan, struct sha256 *total, struct digest *out, struct err *e) {
+static int add_state(struct store_scan *scan, struct sha256 *total, struct digest *out, uint32_t *dim, struct err *e) {
     struct slice key = {NULL, 0}, value;
     int rc = store_scan_seek(scan, STORE_META, slice_str("state"), e);
     if (rc == 0) rc = store_scan_next(scan, &key, &value, e);
     if (rc < 0) return rc;
     if (rc == 0 || !slice_is(key, "state")) return err_set(e, ERR_MISSING, "state", "the store holds no state yet");
     struct cursor c = {(const uint8_t *)value.p, value.n, false};
-    (void)cursor_u32(&c);
+    *dim = cursor_u32(&c);
     (void)cursor_u64(&c);
     out->generation = cursor_u64(&c);
     out->sequence = cursor_u64(&c);
     if (c.failed) return err_set(e, ERR_CORRUPT, "meta", "the state row is cut short");
+    if (*dim > MODEL_MAX_DIM) return err_set(e, ERR_CORRUPT, "meta", "the state row names model.dim = %u", *dim);
     sha256_add(total, value.p, value.n);
     return 0;
 }
@@ -84,6 +84,7 @@ int digest_compute(struct store *s, struct digest *out, struct err *e) {
     struct sha256 *ranges[RANGES] = {NULL}, *total = sha256_new();
     struct store_scan *scan = NULL;
     struct digest d = {0};
+    uint32_t dim = 0;
     int rc = total ? 0 : ERR_NOMEM;
     for (int k = 0; k < RANGES && rc == 0; k++) {
         ranges[k] = sha256_new();
@@ -91,9 +92,9 @@ int digest_compute(struct store *s, struct digest *out, struct err *e) {
     }
     if (rc < 0) rc = err_set(e, ERR_NOMEM, "digest", "no memory");
     if (rc == 0) rc = store_scan_begin(s, &scan, e);
-    if (rc == 0) rc = add_state(scan, total, &d, e);
+    if (rc == 0) rc = add_state(scan, total, &d, &dim, e);
     for (size_t t = 0; t < sizeof tables / sizeof *tables && rc == 0; t++)
-        rc = add_table(scan, tables[t], ranges, total, e);
+        rc = add_table(scan, tables[t], dim, ranges, total, e);
     if (rc == 0) {
         uint8_t sum[32];
         sha256_end(total, sum);

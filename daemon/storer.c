@@ -1,12 +1,9 @@
 /* The store thread. */
 #include "daemon/storer.h"
 
-#include <malloc.h>
 #include <pthread.h>
 
 #include "lib/base/mem.h"
-
-#define TRIM_BYTES (64u << 20)
 
 struct storer {
     pthread_t thread;
@@ -27,8 +24,6 @@ static int write_once(struct storer *w, struct err *e) {
     int rc = 0;
     if (store_needs_reopen(w->store)) rc = store_reopen(w->store, e);
     if (rc == 0) rc = checkpoint_write(w->checkpoint, w->store, e);
-    if (checkpoint_figures(w->checkpoint).bytes > TRIM_BYTES)
-        malloc_trim(0); /* LMDB's copies of the pages just written */
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/base/check.h"
 
@@ -53,4 +54,11 @@ void *mem_map_dense(size_t n) {
 
 void mem_unmap(void *p, size_t n) {
     if (p != NULL) CHECK(munmap(p, n) == 0);
+}
+
+size_t mem_map_forget(void *p, size_t from, size_t to) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (from + page - 1) / page * page, end = to / page * page;
+    if (first >= end) return to;
+    (void)madvise((char *)p + first, end - first, MADV_DONTNEED); /* refused: they only stay */
+    return first;
 }

@@ -18,6 +18,9 @@ void *mem_map(size_t n);
  */
 void *mem_map_dense(size_t n);
 void mem_unmap(void *p, size_t n);
+/* Gives the whole pages within bytes [from, to) of mapped p back to the system; they read as zeros then. Where the
+ * first of them begins, or to when there is none. */
+size_t mem_map_forget(void *p, size_t from, size_t to);
 
 /* Test hook: the nth request from now (1 = the next) fails, once. 0 switches it off. Not thread-safe. */
 void mem_fail_at(uint64_t nth);

@@ -7,25 +7,27 @@
 #include "lib/base/check.h"
 #include "lib/base/draw.h"
 #include "lib/base/mem.h"
+#include "lib/model/item_aside.h"
 #include "lib/model/item_ids.h"
 #include "lib/model/model.h"
 #include "lib/model/ops.h"
 
 _Static_assert(sizeof(struct item_head) == 64, "an item head is one cache line");
 
-static uint32_t n_blocks_for(uint32_t rows) { return (rows + ITEM_BLOCK_ROWS - 1) / ITEM_BLOCK_ROWS; }
+static uint32_t n_blocks_for(const struct items *t) { return (t->max_items + t->block_rows - 1) / t->block_rows; }
 
 int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out, struct err *e) {
     struct items *t = mem_zalloc(sizeof *t);
     if (!t) return err_set(e, ERR_NOMEM, "items", "no memory for the item table");
     t->dim = p->dim;
     t->max_items = p->max_items;
-    t->stride = sizeof(struct item_head) + 2 * sizeof(float) * p->dim;
+    t->stride = item_stride(p->dim);
+    t->block_rows = item_block_rows(p->dim);
     t->epoch = epoch;
     t->params = p;
     t->ops = ops;
-    size_t n = p->max_items, blocks = n_blocks_for(p->max_items);
-    t->rows = mem_map_dense(blocks * ITEM_BLOCK_ROWS * t->stride);
+    size_t n = p->max_items, blocks = n_blocks_for(t), rows = blocks * t->block_rows;
+    t->rows = mem_map_dense(rows * t->stride);
     t->live = mem_map_dense(n * sizeof *t->live);
     t->free_rows = mem_map(n * sizeof *t->free_rows);
     t->expires_ms = mem_map(n * sizeof *t->expires_ms);
@@ -34,22 +36,24 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->is_touched = mem_map(n);
     t->dirty = mem_map(blocks);
     t->pending = mem_map(blocks);
+    t->aside = item_aside_new((uint32_t)rows, t->stride);
     t->ids = item_ids_new(p->max_items, epoch);
     if (t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->touched && t->is_touched &&
-        t->dirty && t->pending && t->ids) {
+        t->dirty && t->pending && t->aside && t->ids) {
         *out = t;
         return 0;
     }
     items_free(t);
     return err_set(e, ERR_NOMEM, "model.max_items", "no address space for %u items of %zu bytes", p->max_items,
-                   t->stride);
+                   item_stride(p->dim));
 }
 
 void items_free(struct items *t) {
     if (!t) return;
-    size_t n = t->max_items, blocks = n_blocks_for(t->max_items);
+    size_t n = t->max_items, blocks = n_blocks_for(t);
     item_ids_free(t->ids);
-    mem_unmap(t->rows, blocks * ITEM_BLOCK_ROWS * t->stride);
+    item_aside_free(t->aside);
+    mem_unmap(t->rows, blocks * t->block_rows * t->stride);
     mem_unmap(t->live, n * sizeof *t->live);
     mem_unmap(t->free_rows, n * sizeof *t->free_rows);
     mem_unmap(t->expires_ms, n * sizeof *t->expires_ms);

@@ -1,7 +1,7 @@
 /* The item table: ids, and one row of state per item that the learner replaces and everybody may read.
  *
  * A row is 64 bytes of head, then q (dim), then y (dim), without holes; row numbers are given in order of first
- * appearance. ITEM_BLOCK_ROWS consecutive rows are the unit of a checkpoint. All memory is mapped for max_items at
+ * appearance. item_block_rows consecutive rows are the unit of a checkpoint. All memory is mapped for max_items at
  * creation and used as items arrive: rows never move.
  *
  * Threads: the learner alone changes anything. Other threads read rows through item_read (whole rows under the sequence
@@ -20,10 +20,9 @@
 #include "lib/base/slice.h"
 #include "lib/model/params.h"
 
-#define ITEM_NONE       UINT32_MAX
-#define ITEM_BLOCK_ROWS 32u
-#define ITEM_NEVER      INT64_MAX
-#define ITEM_NO_TREND   (-1e300) /* log2 of nothing */
+#define ITEM_NONE     UINT32_MAX
+#define ITEM_NEVER    INT64_MAX
+#define ITEM_NO_TREND (-1e300) /* log2 of nothing */
 
 struct item_head {        /* 64 bytes */
     _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
@@ -39,7 +38,7 @@ struct item_head {        /* 64 bytes */
 };
 
 struct items {
-    uint32_t dim, max_items;
+    uint32_t dim, max_items, block_rows;
     size_t stride;            /* bytes of a row */
     unsigned char *rows;      /* (max_items, stride) */
     _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
@@ -55,15 +54,24 @@ struct items {
     struct epoch *epoch;
     const struct model_params *params;
 
-    uint8_t *dirty;           /* (n_blocks) changed since its last checkpoint began; learner */
-    _Atomic uint8_t *pending; /* (n_blocks) enum item_pending */
-    uint32_t n_dirty;
-    _Atomic(struct item_frozen *) frozen; /* blocks the learner copied for the checkpoint under way */
-    uint32_t *touched;                    /* rows changed since the last publish, each once; learner */
+    uint8_t *dirty;             /* (n_blocks) changed since its last checkpoint began; learner */
+    _Atomic uint8_t *pending;   /* (n_blocks) enum item_pending */
+    uint32_t n_dirty;           /* learner */
+    uint32_t checkpoint_blocks; /* blocks in use when the checkpoint under way began; 0 = none is under way */
+    struct item_aside *aside;   /* rows that the checkpoint under way needs as they were */
+    uint32_t *touched;          /* rows changed since the last publish, each once; learner */
     uint8_t *is_touched;
     uint32_t n_touched;
     struct buf *ops; /* id rows to store with the next checkpoint; see model_ops */
 };
+
+/* Rows of a block: as many as fill one page of storage, or a few pages where more than a sixteenth would be left empty.
+ * Measured with 1 M items of dim 64: in blocks of one page LMDB kept 517 MiB of a checkpoint in memory, in blocks of
+ * five 1006 (it bounds the number of changed values, not their bytes), in the same processor time. */
+#define ITEM_PAGE      4096u
+#define ITEM_PAGE_HEAD 20u /* of storage: its page head and its checksum */
+static inline size_t item_stride(uint32_t dim) { return sizeof(struct item_head) + 2 * sizeof(float) * dim; }
+uint32_t item_block_rows(uint32_t dim);
 
 int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops, struct items **out,
               struct err *e) ERR_MUST_CHECK;
@@ -101,7 +109,7 @@ void items_set_live(struct items *t, uint32_t row, bool live);
 /* As in struct event: available -1 = as before; expires_ms INT64_MIN = as before, -1 = never. ERR_NOMEM: unchanged. */
 int items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms, struct err *e) ERR_MUST_CHECK;
 
-/* Learner: must stand before a row changes (keeps the checkpoint's copy, marks the row) and between the two calls below
+/* Learner: must stand before a row changes (sets it aside for a checkpoint, marks it) and between the two calls below
  * every store goes through item_store. */
 void item_change(struct items *t, uint32_t row);
 static inline void item_begin(struct item_head *h) {
@@ -132,17 +140,17 @@ static inline void item_store_head(struct item_head *dst, const struct item_head
 /* Any thread: a whole row as it stood at one moment. q and y may be NULL. head->seq is not meaningful. */
 void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y);
 
-/* Checkpoint. begin (learner): every dirty block is pending, none dirty. take (store thread): copies block b if it is
- * pending into out (items_block_bytes), 1, else 0. Blocks that the learner had to copy first come from take_frozen, in
- * any order; once every block was asked for, all of them are there. abandon (learner, store thread idle): what is
- * pending or frozen still is dirty again; what was taken, the caller marks. */
-uint32_t items_checkpoint_begin(struct items *t); /* number of pending blocks */
-uint32_t items_blocks(const struct items *t);     /* blocks in use at the last checkpoint_begin */
+/* Checkpoint: the table as it stands at begin, while the learner goes on. begin (learner, nothing touched since the
+ * last publish): every dirty block is pending, none dirty; their number. take (store thread, each block below
+ * items_blocks once): 1 and the block as it was at begin in out (items_block_bytes, 8-byte aligned), 0 when it was not
+ * dirty. Neither thread waits for the other: a row that the learner changes before its block was taken is set aside
+ * first. end (learner, store thread idle): durable once all are taken and stored; else what was dirty at begin is dirty
+ * again. */
+uint32_t items_checkpoint_begin(struct items *t);
+uint32_t items_blocks(const struct items *t);
 size_t items_block_bytes(const struct items *t);
 int items_take_block(struct items *t, uint32_t block, void *out);
-int items_take_frozen(struct items *t, uint32_t *block, void *out);
-void items_checkpoint_abandon(struct items *t);
-void items_mark_dirty(struct items *t, uint32_t block); /* learner */
+void items_checkpoint_end(struct items *t, bool durable);
 
 /* Loading, before any other thread runs: blocks, then ids (which also restores generation, availability and expiry),
  * then finish, which rebuilds what is derived and checks that it fits together. */

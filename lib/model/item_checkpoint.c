@@ -1,78 +1,65 @@
 /* Point-in-time copies of item blocks, and loading them back. */
-#include <sched.h>
 #include <string.h>
 
 #include "lib/base/check.h"
 #include "lib/base/mem.h"
 #include "lib/model/item.h"
+#include "lib/model/item_aside.h"
 #include "lib/model/item_ids.h"
 
-enum item_pending { ITEM_SETTLED, ITEM_PENDING, ITEM_COPYING };
-
-struct item_frozen { /* a block as it stood when the checkpoint began, copied by the learner */
-    struct item_frozen *next;
-    uint32_t block;
-    unsigned char bytes[];
+enum item_pending {
+    ITEM_SETTLED, /* no checkpoint has to do with the block */
+    ITEM_PENDING, /* the one under way needs it as it was at the beginning */
+    ITEM_TAKEN    /* the one under way has it */
 };
 
-size_t items_block_bytes(const struct items *t) { return ITEM_BLOCK_ROWS * t->stride; }
-
-uint32_t items_blocks(const struct items *t) {
-    return (atomic_load_explicit(&t->n_rows, memory_order_acquire) + ITEM_BLOCK_ROWS - 1) / ITEM_BLOCK_ROWS;
-}
-
-static void copy_block(const struct items *t, uint32_t block, unsigned char *out) {
-    memcpy(out, t->rows + block * items_block_bytes(t), items_block_bytes(t));
-    for (uint32_t r = 0; r < ITEM_BLOCK_ROWS; r++)
-        memset(out + r * t->stride, 0, sizeof(uint32_t)); /* sequence words */
-}
-
-static void wait_settled(struct items *t, uint32_t block) {
-    while (atomic_load_explicit(&t->pending[block], memory_order_acquire) != ITEM_SETTLED) sched_yield();
-}
-
-/* The checkpoint under way still needs the block as it is: whoever comes first copies it. Without memory for a copy the
- * learner waits for the store thread, which is walking towards the block. */
-static void keep_block(struct items *t, uint32_t block) {
-    struct item_frozen *f = mem_alloc(sizeof *f + items_block_bytes(t));
-    uint8_t state = ITEM_PENDING;
-    if (f && atomic_compare_exchange_strong_explicit(&t->pending[block], &state, ITEM_COPYING, memory_order_acquire,
-                                                     memory_order_acquire)) {
-        f->block = block;
-        copy_block(t, block, f->bytes);
-        f->next = atomic_load_explicit(&t->frozen, memory_order_relaxed);
-        while (!atomic_compare_exchange_weak_explicit(&t->frozen, &f->next, f, memory_order_release,
-                                                      memory_order_relaxed)) {
-        }
-        atomic_store_explicit(&t->pending[block], ITEM_SETTLED, memory_order_release);
-        return;
+uint32_t item_block_rows(uint32_t dim) {
+    size_t stride = item_stride(dim), rows = 0;
+    for (size_t pages = 1; pages <= 8; pages++) {
+        size_t room = pages * ITEM_PAGE - ITEM_PAGE_HEAD;
+        rows = room / stride;
+        if (room - rows * stride <= pages * ITEM_PAGE / 16) break;
     }
-    mem_free(f);
-    wait_settled(t, block);
+    return (uint32_t)rows;
 }
 
-void item_change(struct items *t, uint32_t row) {
-    uint32_t block = row / ITEM_BLOCK_ROWS;
-    if (UNLIKELY(atomic_load_explicit(&t->pending[block], memory_order_acquire) != ITEM_SETTLED)) keep_block(t, block);
-    if (!t->dirty[block]) {
-        t->dirty[block] = 1;
-        t->n_dirty++;
-    }
-    if (!t->is_touched[row]) {
-        t->is_touched[row] = 1;
-        t->touched[t->n_touched++] = row;
-    }
+size_t items_block_bytes(const struct items *t) { return t->block_rows * t->stride; }
+
+uint32_t items_blocks(const struct items *t) { return t->checkpoint_blocks; }
+
+static uint8_t state_of(const struct items *t, uint32_t block) {
+    return atomic_load_explicit(&t->pending[block], memory_order_relaxed);
 }
 
-void items_mark_dirty(struct items *t, uint32_t block) {
+static void mark_dirty(struct items *t, uint32_t block) {
     if (t->dirty[block]) return;
     t->dirty[block] = 1;
     t->n_dirty++;
 }
 
+/* The row as it stands goes aside. If the store thread has taken the block meanwhile, it may or may not have given the
+ * copy back: each of the two writes first and then looks at what the other writes, so that one of them sees it. */
+static void keep_row(struct items *t, uint32_t block, uint32_t row) {
+    if (item_aside_has(t->aside, row)) return;
+    item_aside_put(t->aside, row, item_head(t, row));
+    if (atomic_load(&t->pending[block]) != ITEM_PENDING) item_aside_withdraw(t->aside, row);
+}
+
+/* A row touched since the last publish was kept and marked at its first change: a checkpoint begins after a publish. */
+void item_change(struct items *t, uint32_t row) {
+    if (t->is_touched[row]) return;
+    t->is_touched[row] = 1;
+    t->touched[t->n_touched++] = row;
+    uint32_t block = row / t->block_rows;
+    if (UNLIKELY(state_of(t, block) == ITEM_PENDING)) keep_row(t, block, row);
+    mark_dirty(t, block);
+}
+
 uint32_t items_checkpoint_begin(struct items *t) {
-    uint32_t n = t->n_dirty, blocks = items_blocks(t);
-    for (uint32_t b = 0; b < blocks; b++) {
+    CHECK(t->n_touched == 0);
+    uint32_t n = t->n_dirty;
+    t->checkpoint_blocks = (atomic_load_explicit(&t->n_rows, memory_order_relaxed) + t->block_rows - 1) / t->block_rows;
+    for (uint32_t b = 0; b < t->checkpoint_blocks; b++) {
         if (!t->dirty[b]) continue;
         t->dirty[b] = 0;
         atomic_store_explicit(&t->pending[b], ITEM_PENDING, memory_order_release);
@@ -81,51 +68,47 @@ uint32_t items_checkpoint_begin(struct items *t) {
     return n;
 }
 
+/* The row as it was at the beginning: what stands aside, or what stands in the table if nothing stands aside after that
+ * was read. */
+static void copy_row(const struct items *t, uint32_t row, unsigned char *out) {
+    float *q = (float *)(void *)(out + sizeof(struct item_head));
+    const void *kept = item_aside_at(t->aside, row);
+    if (!kept) {
+        item_read(t, row, (struct item_head *)(void *)out, q, q + t->dim);
+        kept = item_aside_at(t->aside, row);
+    }
+    if (kept) memcpy(out, kept, t->stride);
+    memset(out, 0, sizeof(uint32_t)); /* the sequence word */
+}
+
 int items_take_block(struct items *t, uint32_t block, void *out) {
-    uint8_t state = ITEM_PENDING;
-    if (!atomic_compare_exchange_strong_explicit(&t->pending[block], &state, ITEM_COPYING, memory_order_acquire,
-                                                 memory_order_acquire)) {
-        wait_settled(t, block); /* what the learner is copying is in the list of frozen blocks once it has settled */
-        return 0;
-    }
-    copy_block(t, block, out);
-    atomic_store_explicit(&t->pending[block], ITEM_SETTLED, memory_order_release);
+    uint32_t first = block * t->block_rows;
+    if (state_of(t, block) != ITEM_PENDING) return 0;
+    for (uint32_t r = 0; r < t->block_rows; r++) copy_row(t, first + r, (unsigned char *)out + r * t->stride);
+    atomic_store(&t->pending[block], ITEM_TAKEN);
+    for (uint32_t r = 0; r < t->block_rows; r++) item_aside_give_back(t->aside, first + r);
     return 1;
 }
 
-int items_take_frozen(struct items *t, uint32_t *block, void *out) {
-    struct item_frozen *f = atomic_load_explicit(&t->frozen, memory_order_acquire);
-    do {
-        if (!f) return 0;
-    } while (
-        !atomic_compare_exchange_weak_explicit(&t->frozen, &f, f->next, memory_order_acquire, memory_order_acquire));
-    *block = f->block;
-    memcpy(out, f->bytes, items_block_bytes(t));
-    mem_free(f);
-    return 1;
-}
-
-void items_checkpoint_abandon(struct items *t) {
-    uint32_t blocks = items_blocks(t);
-    for (uint32_t b = 0; b < blocks; b++) {
-        if (atomic_load_explicit(&t->pending[b], memory_order_relaxed) != ITEM_PENDING) continue;
+void items_checkpoint_end(struct items *t, bool durable) {
+    for (uint32_t b = 0; b < t->checkpoint_blocks; b++) {
+        uint8_t state = state_of(t, b);
+        if (state == ITEM_SETTLED) continue;
+        CHECK(state == ITEM_TAKEN || !durable);
         atomic_store_explicit(&t->pending[b], ITEM_SETTLED, memory_order_relaxed);
-        items_mark_dirty(t, b);
+        if (durable) continue;
+        mark_dirty(t, b);
+        for (uint32_t r = 0; state == ITEM_PENDING && r < t->block_rows; r++)
+            item_aside_withdraw(t->aside, b * t->block_rows + r);
     }
-    struct item_frozen *f = atomic_exchange_explicit(&t->frozen, NULL, memory_order_acquire);
-    for (struct item_frozen *next; f; f = next) {
-        next = f->next;
-        items_mark_dirty(t, f->block);
-        mem_free(f);
-    }
+    t->checkpoint_blocks = 0;
 }
 
 int items_load_block(struct items *t, uint32_t block, struct slice bytes, struct err *e) {
-    uint64_t end = ((uint64_t)block + 1) * ITEM_BLOCK_ROWS;
     if (bytes.n != items_block_bytes(t))
         return err_set(e, ERR_MISMATCH, "items", "block %u has %zu bytes, %zu expected", block, bytes.n,
                        items_block_bytes(t));
-    if (end - ITEM_BLOCK_ROWS >= t->max_items)
+    if ((uint64_t)block * t->block_rows >= t->max_items)
         return err_set(e, ERR_FULL, "model.max_items", "the state holds more items than model.max_items = %u",
                        t->max_items);
     memcpy(t->rows + block * items_block_bytes(t), bytes.p, bytes.n);

@@ -7,6 +7,7 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/dedup.h"
+#include "lib/model/item_aside.h"
 #include "lib/model/learn.h"
 #include "lib/model/ops.h"
 #include "lib/model/recent.h"
@@ -265,6 +266,7 @@ void model_publish(struct model *m) {
         scan_put(m->scan, t, t->touched[k]);
     }
     t->n_touched = 0;
+    item_aside_tend(t->aside);
     users_publish(m->users);
     neighbours_publish(m->neighbours);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);

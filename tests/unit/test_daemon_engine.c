@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,48 @@ static void test_failed_commits_do_not_matter(void **state) {
     }
 }
 
+static void *write_beside(void *arg) {
+    struct bench *b = arg;
+    struct err e;
+    assert_int_equal(checkpoint_write(b->checkpoint, b->store, &e), 0);
+    return NULL;
+}
+
+/* The state is that of the beginning, whatever was learned while it was written. */
+static void test_learning_beside_a_checkpoint_does_not_show(void **state) {
+    (void)state;
+    for (uint64_t at = 200; at < RECORDS - 300; at += 400) {
+        struct digest d[2], end;
+        for (int beside = 0; beside < 2; beside++) {
+            struct bench b;
+            pthread_t store;
+            struct err e;
+            new_bench(&b);
+            b.config.user_cache_bytes = 1u << 30;
+            close_bench(&b);
+            open_bench(&b);
+            apply_all(&b, 0, at / 2, 0);
+            assert_int_equal(write_checkpoint(&b), 0);
+            apply_all(&b, at / 2, at, 0);
+            engine_publish(b.engine);
+            assert_int_equal(checkpoint_begin(b.checkpoint, &e), 0);
+            assert_int_equal(pthread_create(&store, NULL, write_beside, &b), 0);
+            if (beside) apply_all(&b, at, at + 300, 0);
+            assert_int_equal(pthread_join(store, NULL), 0);
+            checkpoint_end(b.checkpoint, true);
+            assert_int_equal(digest_compute(b.store, &d[beside], &e), 0);
+            assert_int_equal(d[beside].sequence, at);
+            if (beside) {
+                apply_all(&b, at + 300, RECORDS, 0);
+                digest_of(&b, &end);
+                assert_string_equal(end.hex, expected.hex);
+            }
+            free_bench(&b);
+        }
+        assert_string_equal(d[0].hex, d[1].hex);
+    }
+}
+
 static void test_restart_goes_on_where_it_was(void **state) {
     (void)state;
     struct bench b;
@@ -304,6 +347,7 @@ int main(void) {
         cmocka_unit_test(test_checkpoints_do_not_matter),
         cmocka_unit_test(test_checkpoint_before_an_erasure_does_not_matter),
         cmocka_unit_test(test_failed_commits_do_not_matter),
+        cmocka_unit_test(test_learning_beside_a_checkpoint_does_not_show),
         cmocka_unit_test(test_restart_goes_on_where_it_was),
         cmocka_unit_test(test_counts_add_up_and_bad_events_are_kept),
         cmocka_unit_test(test_other_seed_is_refused),
