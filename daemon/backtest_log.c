@@ -55,6 +55,7 @@ int backtest_log_source(struct backtest_log *l, const char *name, uint32_t *inde
     char(*sources)[96] = mem_realloc(l->sources, (l->n_sources + 1) * sizeof *sources);
     if (!sources) return err_set(e, ERR_NOMEM, "sources", "no memory");
     l->sources = sources;
+    memset(sources[l->n_sources], 0, sizeof *sources); /* all of it is hashed */
     memcpy(sources[l->n_sources], name, strlen(name) + 1);
     *index = (uint32_t)l->n_sources++;
     return 0;

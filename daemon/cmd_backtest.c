@@ -6,10 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/backtest.h"
+#include "daemon/backtest_course.h"
 #include "daemon/cmd.h"
 #include "daemon/ctl.h"
 #include "daemon/log.h"
+#include "lib/base/clock.h"
 #include "lib/model/topk.h"
 
 #define MAX_INPUTS 4096
@@ -58,49 +59,31 @@ static bool read_cuts(char *text, struct backtest_protocol *p) {
     return p->n_cuts > 0;
 }
 
-static void print_result(const struct backtest_log *l, const struct backtest_table *t, const struct backtest_cases *c,
-                         const struct backtest_protocol *p, const struct backtest_figures *f) {
-    double ndcg = 0, recall = 0, mrr = 0, n = (double)(c->n - c->figures_from);
-    for (size_t k = c->figures_from; k < c->n; k++) {
-        if (f->rank[k] >= 20) continue;
-        ndcg += 1 / log2((double)f->rank[k] + 2);
-        recall += 1;
-        mrr += 1 / ((double)f->rank[k] + 1);
-    }
-    if (n == 0) n = 1;
-    printf(
-        "{\"protocol\":{\"lines\":%llu,\"rejected\":%llu,\"every\":%llu,\"skip\":%g,\"digest\":\"%s\"},\"models\":[{"
-        "\"name\":\"rankd\",\"events\":%zu,\"ndcg@20\":%.6f,\"recall@20\":%.6f,\"mrr@20\":%.6f,\"events_per_s\":%.0f,"
-        "\"cpu_s\":%.3f,\"peak_bytes\":%llu}]}\n",
-        (unsigned long long)t->lines, (unsigned long long)l->rejected, (unsigned long long)p->every, p->skip, f->digest,
-        c->n - c->figures_from, ndcg / n, recall / n, mrr / n, (double)f->events * 1e9 / (double)f->cpu_ns,
-        (double)f->cpu_ns / 1e9, (unsigned long long)f->peak_bytes);
-}
-
-static int run(struct config *config, struct backtest_input *in, const struct backtest_protocol *p, struct err *e) {
-    struct backtest_log log;
-    struct backtest_table table = {.n = 0};
-    struct backtest_cases cases = {.n = 0};
-    struct backtest_figures figures = {.events = 0};
-    char dir[] = "/tmp/rankd-backtest-XXXXXX";
-    backtest_log_init(&log);
-    in->config = config;
-    int rc = mkdtemp(dir) ? 0 : err_set(e, ERR_IO, "report", "no directory can be made in /tmp");
-    if (rc == 0) rc = backtest_read_files(&log, in, e);
-    if (rc == 0) rc = backtest_table_make(&log, in, !in->serial, &table, e);
-    if (rc == 0) rc = backtest_table_add_types(&table, config, e);
-    if (rc == 0) rc = backtest_cases_make(&table, p, &cases, e);
-    if (rc == 0) rc = backtest_run_model(config, &log, in, &table, &cases, p, dir, NULL, &figures, e);
-    if (rc == 0) print_result(&log, &table, &cases, p, &figures);
-    rmdir(dir);
-    backtest_figures_free(&figures);
-    backtest_cases_free(&cases);
-    backtest_table_free(&table);
-    backtest_log_free(&log);
-    return rc;
-}
-
-enum { LOG = 256, FORMAT, COLUMNS, HEADER, TYPE, SERIAL, EVERY, SKIP, TARGETS, REPEATS, KEEP_USED, COLD, CUTS };
+enum {
+    LOG = 256,
+    FORMAT,
+    COLUMNS,
+    HEADER,
+    TYPE,
+    SERIAL,
+    EVERY,
+    SKIP,
+    TRAIN_UNTIL,
+    FREEZE,
+    CHOOSE,
+    TARGETS,
+    REPEATS,
+    KEEP_USED,
+    COLD,
+    CUTS,
+    REPORT,
+    BASELINES,
+    ABLATIONS,
+    SEEDS,
+    RANDOM,
+    JOBS,
+    QUIET
+};
 
 static bool take_number(const char *text, double min, double max, double *out) {
     char *end;
@@ -110,27 +93,39 @@ static bool take_number(const char *text, double min, double max, double *out) {
     return true;
 }
 
-static bool take_option(int opt, char *arg, struct backtest_input *in, struct backtest_protocol *p) {
+/* A share of the log, or a time. */
+static bool take_until(const char *text, struct backtest_protocol *p) {
     double v;
+    if (take_number(text, 0, 1, &v)) {
+        p->skip = v;
+        return true;
+    }
+    if (take_number(text, 1e8, 253402300799999.0, &v)) {
+        p->until_ms = (int64_t)(v < 1e11 ? v * 1000 : v);
+        return true;
+    }
+    return clock_parse(slice_str(text), &p->until_ms);
+}
+
+static bool take_count(const char *text, double max, uint64_t *out) {
+    double v;
+    if (!take_number(text, 1, max, &v) || v != floor(v)) return false;
+    *out = (uint64_t)v;
+    return true;
+}
+
+static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
     switch (opt) {
-    case FORMAT:
-        return form_parse(arg, &in->form.format);
-    case COLUMNS:
-        in->form.columns = arg;
-        return true;
-    case HEADER:
-        return in->form.header = true;
-    case TYPE:
-        in->type = arg;
-        return true;
-    case SERIAL:
-        return in->serial = true;
     case EVERY:
-        if (!take_number(arg, 1, 1e15, &v)) return false;
-        p->every = (uint64_t)v;
-        return true;
+        return take_count(arg, 1e15, &p->every);
     case SKIP:
         return take_number(arg, 0, 1, &p->skip);
+    case TRAIN_UNTIL:
+        return take_until(arg, p);
+    case FREEZE:
+        return p->freeze = true;
+    case CHOOSE:
+        return take_number(arg, 0, 1, &p->choose);
     case TARGETS:
         p->targets = arg;
         return true;
@@ -146,6 +141,44 @@ static bool take_option(int opt, char *arg, struct backtest_input *in, struct ba
     }
 }
 
+static bool take_option(int opt, char *arg, struct backtest_options *o) {
+    uint64_t n;
+    switch (opt) {
+    case FORMAT:
+        return form_parse(arg, &o->input.form.format);
+    case COLUMNS:
+        o->input.form.columns = arg;
+        return true;
+    case HEADER:
+        return o->input.form.header = true;
+    case TYPE:
+        o->input.type = arg;
+        return true;
+    case SERIAL:
+        return o->input.serial = true;
+    case REPORT:
+        o->report = arg;
+        return true;
+    case BASELINES:
+        o->baselines = arg;
+        return true;
+    case ABLATIONS:
+        return o->ablations = true;
+    case SEEDS:
+        return take_count(arg, 1000, &o->wish.seeds);
+    case RANDOM:
+        return take_count(arg, BACKTEST_MAX_POINTS, &o->wish.random);
+    case JOBS:
+        if (!take_count(arg, 1024, &n)) return false;
+        o->jobs = (unsigned)n;
+        return true;
+    case QUIET:
+        return o->quiet = true;
+    default:
+        return take_protocol(opt, arg, &o->protocol);
+    }
+}
+
 int cmd_backtest(int argc, char **argv) {
     static const struct option options[] = {{"log", 1, NULL, LOG},
                                             {"format", 1, NULL, FORMAT},
@@ -155,17 +188,35 @@ int cmd_backtest(int argc, char **argv) {
                                             {"serial", 0, NULL, SERIAL},
                                             {"every", 1, NULL, EVERY},
                                             {"skip", 1, NULL, SKIP},
+                                            {"train-until", 1, NULL, TRAIN_UNTIL},
+                                            {"freeze", 0, NULL, FREEZE},
+                                            {"choose", 1, NULL, CHOOSE},
                                             {"targets", 1, NULL, TARGETS},
                                             {"repeats", 0, NULL, REPEATS},
                                             {"keep-used", 0, NULL, KEEP_USED},
                                             {"cold", 1, NULL, COLD},
                                             {"k", 1, NULL, CUTS},
+                                            {"report", 1, NULL, REPORT},
+                                            {"baselines", 1, NULL, BASELINES},
+                                            {"ablations", 0, NULL, ABLATIONS},
+                                            {"seeds", 1, NULL, SEEDS},
+                                            {"random", 1, NULL, RANDOM},
+                                            {"jobs", 1, NULL, JOBS},
+                                            {"quiet", 0, NULL, QUIET},
                                             CMD_LONG};
-    static char *files[MAX_INPUTS], none[] = "events.max_clock_step=none";
-    struct cmd_common c = {.overrides = {none}, .n_overrides = 1};
+    static char *logs[MAX_INPUTS], *configs[MAX_INPUTS];
+    struct cmd_common c = {0};
     struct rejects rejects = {0};
-    struct backtest_input in = {.files = files, .reject = show_reject, .arg = &rejects};
-    struct backtest_protocol p = {.every = 1, .skip = 0.2, .cuts = {5, 10, 20, 50, 100}, .n_cuts = 5};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct backtest_options o = {.wish = {.files = configs, .options = c.overrides, .seeds = 1},
+                                 .input = {.files = logs, .reject = show_reject, .arg = &rejects},
+                                 .protocol = {.every = 1,
+                                              .skip = 0.2,
+                                              .until_ms = EVENT_NO_TIME,
+                                              .choose = -1,
+                                              .cuts = {5, 10, 20, 50, 100},
+                                              .n_cuts = 5},
+                                 .jobs = cores > 0 ? (unsigned)cores : 1};
     int at = 0;
     for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, &at)) != -1;) {
         if (opt == 'h') {
@@ -173,10 +224,12 @@ int cmd_backtest(int argc, char **argv) {
             return EXIT_DONE;
         }
         if (opt == LOG) {
-            files[in.n_files++] = optarg;
-            while (optind < argc && argv[optind][0] != '-' && in.n_files < MAX_INPUTS)
-                files[in.n_files++] = argv[optind++];
-        } else if (opt > LOG && !take_option(opt, optarg, &in, &p)) {
+            logs[o.input.n_files++] = optarg;
+            while (optind < argc && argv[optind][0] != '-' && o.input.n_files < MAX_INPUTS)
+                logs[o.input.n_files++] = argv[optind++];
+        } else if (opt == 'c' && o.wish.n_files < MAX_INPUTS) {
+            configs[o.wish.n_files++] = optarg;
+        } else if (opt > LOG && !take_option(opt, optarg, &o)) {
             fprintf(stderr, "rankd: --%s %s: not a value it takes; see rankd backtest --help\n", options[at].name,
                     optarg);
             return EXIT_BAD_USE;
@@ -184,16 +237,15 @@ int cmd_backtest(int argc, char **argv) {
             return EXIT_BAD_USE;
         }
     }
-    if (in.n_files == 0 || optind < argc) {
+    if (o.input.n_files == 0 || optind < argc) {
         fputs("rankd: backtest needs --log FILE...; see rankd backtest --help\n", stderr);
         return EXIT_BAD_USE;
     }
-    struct config config;
     struct err e;
-    if (cmd_load(&c, &config) != 0) return EXIT_BAD_USE;
+    o.wish.n_options = c.n_overrides;
+    o.json = c.json;
     log_set_level(LOG_WARN); /* the result is what matters here */
-    int rc = run(&config, &in, &p, &e);
+    int rc = backtest_course(&o, &e);
     if (rc < 0) fprintf(stderr, "rankd: %s\n", e.text);
-    config_free(&config);
-    return rc < 0 ? EXIT_FAILED_RUN : EXIT_DONE;
+    return rc == 0 ? EXIT_DONE : rc == ERR_RANGE || rc == ERR_SYNTAX ? EXIT_BAD_USE : EXIT_FAILED_RUN;
 }

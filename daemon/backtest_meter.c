@@ -1,0 +1,36 @@
+/* What a run costs: processor time, time, memory beyond what the log takes. */
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/backtest.h"
+#include "lib/base/clock.h"
+
+static uint64_t cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Resident now; a forked process begins with what its parent has. */
+static uint64_t resident_bytes(void) {
+    unsigned long long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%llu %llu", &pages, &resident) != 2) resident = 0;
+    (void)fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void backtest_meter_begin(struct backtest_meter *m) {
+    *m = (struct backtest_meter){cpu_ns(), clock_steady_ns(), resident_bytes()};
+}
+
+void backtest_meter_end(const struct backtest_meter *m, struct outcome_run *out) {
+    struct rusage u;
+    out->cpu_ns = cpu_ns() - m->cpu_ns;
+    out->wall_ns = clock_steady_ns() - m->wall_ns;
+    uint64_t peak = getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
+    out->peak_bytes = peak > m->held_bytes ? peak - m->held_bytes : 0;
+}
