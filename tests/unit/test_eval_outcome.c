@@ -16,6 +16,7 @@
 #include "lib/base/draw.h"
 #include "lib/base/mem.h"
 #include "lib/eval/outcome.h"
+#include "tests/unit/eval_world.h"
 
 static char directory[] = "/tmp/rankd-outcome-XXXXXX";
 static char path[64], part[80];
@@ -163,7 +164,7 @@ static void lists_are_counted(void **state) {
     assert_int_equal(outcome_run_list(&r, items, events, 1, 16, NULL), 0);
     assert_true(r.list_k == 3 && r.lists == 2 && r.listed_cap > 5000);
     assert_true(r.listed[0] == 2 && r.listed[5000] == 1 && r.listed[5] == 1 && r.listed[1] == 0);
-    assert_float_equal(r.surprise_bits, 1 + 5 + 4 + 1, 1e-12); /* of shares 8/16, 0.5/16, 1/16, 8/16 */
+    assert_near(r.surprise_bits, 1 + 5 + 4 + 1, 1e-12); /* of shares 8/16, 0.5/16, 1/16, 8/16 */
     assert_int_equal(outcome_run_list(&r, items, more, 3, 16, NULL), ERR_RANGE);
     assert_int_equal(outcome_run_list(&r, items, events, 0, 16, NULL), ERR_RANGE);
     assert_int_equal(outcome_run_list(&r, items, events, 3, 0, NULL), ERR_RANGE);
