@@ -56,6 +56,7 @@ struct backtest_world { /* made before the first run, not changed by any */
     struct backtest_input input;
     struct backtest_log log;
     struct backtest_table table;
+    uint64_t skipped[EVENT_REASONS]; /* records of the log as it came, by verdict */
     struct backtest_protocol protocol;
     struct backtest_cases cases;
     uint64_t id;     /* of program, log, cases and protocol: outcomes of another are of no use */

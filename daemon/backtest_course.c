@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/backtest_order.h"
 #include "daemon/config_priv.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
@@ -43,6 +44,24 @@ static int name_world(struct backtest_world *w, struct err *e) {
     return 0;
 }
 
+/* The table of the log in its final order. */
+static int decode(struct backtest_course *b, struct err *e) {
+    struct backtest_world *w = &b->world;
+    struct backtest_input again = w->input;
+    bool moments = w->log.foreign && !w->input.serial;
+    again.reject = NULL; /* every line is told about once */
+    int rc = backtest_table_make(&w->log, &w->input, moments, &w->table, e);
+    if (rc == 0) memcpy(w->skipped, w->table.reasons, sizeof w->skipped);
+    for (int step = 0; step < 2 && rc == 0; step++) {
+        if (step == 0 && w->log.json && moments) rc = backtest_order_baskets(&w->log, &w->input, &w->table, e);
+        if (step == 1 && b->o->shuffle) rc = backtest_order_shuffle(&w->log, &w->table, b->o->shuffle_seed, e);
+        if (rc <= 0) continue;
+        backtest_table_free(&w->table);
+        rc = backtest_table_make(&w->log, &again, moments, &w->table, e);
+    }
+    return rc;
+}
+
 static int make_world(struct backtest_course *b, struct err *e) {
     struct backtest_world *w = &b->world;
     w->input = b->o->input;
@@ -50,8 +69,8 @@ static int make_world(struct backtest_course *b, struct err *e) {
     w->protocol = b->o->protocol;
     bool beside = !b->o->baselines || strcmp(b->o->baselines, "none") != 0;
     w->protocol.choosing = b->plan.n_points > 1 || beside;
-    int rc = backtest_read_files(&w->log, &w->input, e);
-    if (rc == 0) rc = backtest_table_make(&w->log, &w->input, !w->input.serial, &w->table, e);
+    int rc = backtest_log_read(&w->log, &w->input, e);
+    if (rc == 0) rc = decode(b, e);
     if (rc == 0 && w->table.lines == 0)
         rc = err_set(e, ERR_RANGE, "log", "no event of %zu records can be learned", w->log.n);
     if (rc == 0) rc = backtest_cases_make(&w->table, &w->protocol, &w->cases, e);

@@ -9,7 +9,9 @@ struct backtest_options {
     struct backtest_wish wish;
     struct backtest_input input; /* config is set here */
     struct backtest_protocol protocol;
-    const char *report;    /* directory, or NULL: outcomes are not kept */
+    const char *report; /* directory, or NULL: outcomes are not kept */
+    bool shuffle;       /* records of equal stamps, by a seed */
+    uint64_t shuffle_seed;
     const char *baselines; /* names, comma-separated; NULL: all; "none" */
     bool ablations, json, quiet;
     unsigned jobs; /* processes at once; at least 1 */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/replay_feed.h"
 #include "daemon/sources.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
@@ -43,22 +44,46 @@ int backtest_log_add(struct backtest_log *l, const struct backtest_record *r, st
     return 0;
 }
 
-int backtest_log_source(struct backtest_log *l, const char *name, uint32_t *index, struct err *e) {
+int backtest_log_source(struct backtest_log *l, const char *name, bool foreign, uint32_t *index, struct err *e) {
     for (size_t k = 0; k < l->n_sources; k++)
-        if (strcmp(l->sources[k], name) == 0) {
+        if (strcmp(l->sources[k].name, name) == 0) {
             *index = (uint32_t)k;
             return 0;
         }
-    if (strlen(name) >= sizeof *l->sources)
+    if (strlen(name) >= sizeof l->sources->name)
         return err_set(e, ERR_RANGE, "sources", "the name \"%.100s\" is longer than %zu bytes", name,
-                       sizeof *l->sources - 1);
-    char(*sources)[96] = mem_realloc(l->sources, (l->n_sources + 1) * sizeof *sources);
+                       sizeof l->sources->name - 1);
+    struct backtest_source *sources = mem_realloc(l->sources, (l->n_sources + 1) * sizeof *sources);
     if (!sources) return err_set(e, ERR_NOMEM, "sources", "no memory");
     l->sources = sources;
-    memset(sources[l->n_sources], 0, sizeof *sources); /* all of it is hashed */
-    memcpy(sources[l->n_sources], name, strlen(name) + 1);
+    sources[l->n_sources] = (struct backtest_source){.foreign = foreign};
+    memcpy(sources[l->n_sources].name, name, strlen(name) + 1);
     *index = (uint32_t)l->n_sources++;
     return 0;
+}
+
+int backtest_log_file(struct backtest_log *l, const char *path, uint32_t *index, struct err *e) {
+    const char **files = mem_realloc(l->files, (l->n_files + 1) * sizeof *files);
+    if (!files) return err_set(e, ERR_NOMEM, "log", "no memory");
+    l->files = files;
+    files[l->n_files] = path;
+    *index = (uint32_t)l->n_files++;
+    return 0;
+}
+
+int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, struct err *e) {
+    size_t own = 0;
+    for (size_t k = 0; k < in->n_files; k++) own += replay_feed_is_own(in->files[k]);
+    bool foreign = in->n_files > own && !in->journal;
+    if (foreign && (own > 0 || in->n_topics > 0))
+        return err_set(e, ERR_RANGE, "log", "files beside an own log or topics: their order is not known");
+    if (foreign && (in->from.kind != BACKTEST_OPEN || in->to.kind != BACKTEST_OPEN))
+        return err_set(e, ERR_RANGE, "log", "--from and --to are for an own log and topics");
+    int rc = in->items ? backtest_read_items(l, in, e) : 0;
+    l->n_described = l->n;
+    l->foreign = foreign;
+    if (rc < 0) return rc;
+    return foreign ? backtest_read_files(l, in, e) : backtest_read_own(l, in, e);
 }
 
 /* One source of a foreign log: it may send everything. */
@@ -92,8 +117,8 @@ int backtest_log_sources(const struct backtest_log *l, const struct config *c, c
     int rc = 0;
     size_t k = 0;
     for (; k < l->n_sources && rc == 0; k++)
-        rc = l->foreign ? foreign_source(&s[k], l->sources[k], rules, type, e)
-                        : configured_source(&s[k], l->sources[k], c, rules, e);
+        rc = l->sources[k].foreign ? foreign_source(&s[k], l->sources[k].name, rules, type, e)
+                                   : configured_source(&s[k], l->sources[k].name, c, rules, e);
     if (rc == 0) {
         *out = s;
         return 0;
@@ -110,7 +135,8 @@ void backtest_log_sources_free(const struct backtest_log *l, struct source *sour
 }
 
 uint64_t backtest_log_hash(const struct backtest_log *l) {
-    uint64_t h = hash64(l->sources ? (const void *)l->sources : "", l->n_sources * sizeof *l->sources, l->n);
+    uint64_t h = l->n;
+    for (size_t k = 0; k < l->n_sources; k++) h = hash64(l->sources[k].name, strlen(l->sources[k].name), h);
     for (size_t k = 0; k < l->n; k++) {
         const struct backtest_record *r = &l->records[k];
         uint64_t place[] = {r->source, r->partition, r->offset, (uint64_t)r->record_ms, (uint64_t)r->arrival_ms,

@@ -16,6 +16,12 @@
 #include "proto/event.h"
 
 #define BACKTEST_SOURCE "backtest" /* the source that foreign files stand for */
+#define BACKTEST_ITEMS  "items"    /* and a file of items */
+
+struct backtest_source {
+    char name[96];
+    bool foreign; /* files of TSV, CSV or JSON Lines: may send everything; else what the configuration says */
+};
 
 struct backtest_record {
     size_t text;           /* of its JSON in texts; its key stands right behind */
@@ -32,13 +38,15 @@ struct backtest_log {
     struct buf texts;
     struct backtest_record *records; /* (n) */
     size_t n, cap;
-    char (*sources)[96]; /* (n_sources) */
+    struct backtest_source *sources; /* (n_sources) */
     size_t n_sources;
     const char **files; /* (n_files) the paths, borrowed */
     size_t n_files;
-    bool foreign;      /* files of TSV, CSV or JSON Lines: not rankd's own log and not Kafka */
-    uint64_t lines;    /* read */
-    uint64_t rejected; /* lines that are no record at all; the decoder rejects others later */
+    size_t n_described; /* records of a file of items, in front of all others */
+    bool foreign;       /* none is of rankd's own log or of Kafka */
+    bool json;          /* some are of foreign JSON Lines: baskets are to be formed once they are decoded */
+    uint64_t lines;     /* read */
+    uint64_t rejected;  /* lines that are no record at all; the decoder rejects others later */
 };
 
 struct backtest_input {
@@ -46,8 +54,18 @@ struct backtest_input {
     char *const *files; /* (n_files) */
     size_t n_files;
     struct form_wish form;
-    const char *type; /* of events that name none; NULL */
-    bool serial;      /* line by line; else lines of one user at one stamp are one moment */
+    const char *type;    /* of events that name none; NULL */
+    const char *items;   /* a file of items, known before the log begins; NULL */
+    const char *journal; /* data directory whose journal gives the order of an own log or of topics; NULL */
+    const char *source;  /* that the files of an own log stand for */
+    char *const *topics; /* (n_topics) of kafka.brokers */
+    size_t n_topics;
+    struct backtest_end { /* of an own log or of topics */
+        enum { BACKTEST_OPEN, BACKTEST_OFFSET, BACKTEST_TIME } kind;
+        uint64_t offset; /* in each partition */
+        int64_t ms;      /* of the record, else of its arrival */
+    } from, to;          /* the first record taken, the first one not taken */
+    bool serial;         /* line by line; else lines of one user at one stamp are one moment */
     /* A line that cannot be used; text names what is wrong. */
     void (*reject)(void *arg, const char *file, uint64_t line, const char *reason, const char *text);
     void *arg;
@@ -56,15 +74,22 @@ struct backtest_input {
 void backtest_log_init(struct backtest_log *l);
 void backtest_log_free(struct backtest_log *l);
 
-/* Reads foreign files, in their order. With whole baskets the adjacent rows of one user and stamp become one record for
- * each type, session and request among them. ERR_MISSING, ERR_IO, ERR_CORRUPT, ERR_RANGE (form), ERR_NOMEM. */
+/* Reads what the input names: items, then foreign files in their order, or an own log, or topics. With whole baskets
+ * the adjacent rows of one user and stamp become one record for each type, session and request among them. ERR_MISSING,
+ * ERR_IO, ERR_CORRUPT, ERR_RANGE (form, or sources that do not go together), ERR_NOMEM. */
+int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
+int backtest_read_items(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 int backtest_read_files(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
+int backtest_read_own(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 
 /* Appends a record; text, key: copied. r->text, bytes and key are set here. ERR_NOMEM. */
 int backtest_log_add(struct backtest_log *l, const struct backtest_record *r, struct slice text, struct slice key,
                      struct err *e) ERR_MUST_CHECK;
 /* The number of a source by name, a new one if need be. ERR_NOMEM. */
-int backtest_log_source(struct backtest_log *l, const char *name, uint32_t *index, struct err *e) ERR_MUST_CHECK;
+int backtest_log_source(struct backtest_log *l, const char *name, bool foreign, uint32_t *index,
+                        struct err *e) ERR_MUST_CHECK;
+/* The number of a file, a new one. ERR_NOMEM. */
+int backtest_log_file(struct backtest_log *l, const char *path, uint32_t *index, struct err *e) ERR_MUST_CHECK;
 
 static inline struct slice backtest_text(const struct backtest_log *l, const struct backtest_record *r) {
     return slice_of(l->texts.p + r->text, r->bytes);

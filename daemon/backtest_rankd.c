@@ -32,7 +32,7 @@ struct tested {
     size_t next_case;
     uint32_t *touched;              /* (numbers of items) events so far */
     uint64_t n_touched;             /* different items */
-    uint64_t lines;                 /* of behaviour so far */
+    uint64_t lines;                 /* of behaviour learned so far */
     struct backtest_frozen *frozen; /* what users did since nothing is learned any more; NULL before */
     struct outcome_run *out;
 };
@@ -141,6 +141,7 @@ static int learn(struct tested *r, size_t at, const struct batch *b, const struc
     const struct backtest_table *t = &r->w->table;
     const struct backtest_event *ev = &t->events[at];
     int rc = 0;
+    r->out->events += backtest_is_behaviour(ev) ? ev->n_items : 0;
     if (r->w->protocol.freeze && at >= r->w->cases.figures_event) {
         if (!r->frozen) rc = backtest_frozen_new(t, &r->frozen, e);
         if (rc == 0 && backtest_is_behaviour(ev)) rc = backtest_frozen_add(r->frozen, ev, e);
@@ -170,7 +171,7 @@ static struct batch *decode(struct tested *r, size_t at, struct err *e) {
             break;
         struct event_context c = source_context(s, &r->engine->rules);
         c.key = backtest_key(l, rec);
-        c.record_ms = rec->record_ms;
+        c.record_ms = backtest_record_ms(l, &r->w->table, at);
         if (batch_add(b, rec->offset, rec->next, backtest_text(l, rec), rec->arrival_ms, &c, e) == 0) continue;
         batch_free(b);
         return NULL;
@@ -220,7 +221,6 @@ int backtest_run_rankd(const struct backtest_world *w, struct backtest_run *run,
     if (rc == 0) rc = open_sources(&r, &c, e);
     if (rc == 0) rc = run_all(&r, done, e);
     backtest_meter_end(&meter, &run->outcome);
-    run->outcome.events = r.lines;
     run->outcome.n_candidates = r.n_touched;
     if (rc == 0 && !backtest_stop) rc = take_digest(&r, run->digest, e);
     backtest_frozen_free(r.frozen);

@@ -155,6 +155,7 @@ static int read_file(struct reading *r, struct err *e) {
     int rc = unpack_open(r->path, &u, e);
     if (rc == 0) rc = reader_new(u, READ_LINES, form_longest(r->path, &r->in->form), &reader, e);
     if (rc == 0) rc = form_find(r->path, reader, &r->in->form, &r->form, e);
+    if (rc == 0 && r->form.format == FORM_JSONL) r->log->json = true;
     if (rc == 0 && r->form.header) rc = reader_next(reader, &rec, e);
     if (rc > 0) rc = 0;
     while (rc == 0 && (rc = reader_next(reader, &rec, e)) == 1) rc = take_record(r, &rec, e);
@@ -168,15 +169,13 @@ int backtest_read_files(struct backtest_log *l, const struct backtest_input *in,
     struct reading r = {.log = l, .in = in};
     struct buf *bufs[] = {&r.scratch, &r.json, &r.held, &r.moments, &r.key, &r.this_key, &r.this_moment};
     for (size_t k = 0; k < sizeof bufs / sizeof *bufs; k++) buf_init(bufs[k], SIZE_MAX);
-    l->foreign = true;
-    int rc = backtest_log_source(l, BACKTEST_SOURCE, &r.source, e);
+    int rc = backtest_log_source(l, BACKTEST_SOURCE, true, &r.source, e);
     r.parsed = mem_zalloc((size_t)in->config->max_basket * sizeof *r.parsed);
-    l->files = mem_zalloc((in->n_files + 1) * sizeof *l->files);
-    if (rc == 0 && (!r.parsed || !l->files)) rc = err_set(e, ERR_NOMEM, "log", "no memory");
+    if (rc == 0 && !r.parsed) rc = err_set(e, ERR_NOMEM, "log", "no memory");
     for (size_t k = 0; k < in->n_files && rc == 0; k++) {
-        r.path = l->files[l->n_files] = in->files[k];
-        r.file = (uint32_t)l->n_files++;
-        rc = read_file(&r, e);
+        r.path = in->files[k];
+        rc = backtest_log_file(l, r.path, &r.file, e);
+        if (rc == 0) rc = read_file(&r, e);
     }
     for (size_t k = 0; k < sizeof bufs / sizeof *bufs; k++) buf_free(bufs[k]);
     mem_free(r.rows);

@@ -154,11 +154,12 @@ static int note_event(struct decoding *d, const struct event *from, struct backt
 }
 
 /* EVENT_OK or why the daemon would skip it; a negative code. */
-static int judge(struct decoding *d, const struct backtest_record *r, struct event *ev, struct err *why) {
+static int judge(struct decoding *d, size_t at, struct event *ev, struct err *why) {
+    const struct backtest_record *r = &d->log->records[at];
     struct event_context c = source_context(&d->sources[r->source], &d->rules);
     struct slice text = backtest_text(d->log, r);
     c.key = backtest_key(d->log, r);
-    c.record_ms = r->record_ms;
+    c.record_ms = backtest_record_ms(d->log, d->t, at);
     for (;;) {
         enum event_reason reason = event_decode(text, &c, d->arena, ev, why);
         if (reason == EVENT_NO_MEMORY) return ERR_NOMEM;
@@ -176,7 +177,7 @@ static int note_record(struct decoding *d, size_t at, struct err *e) {
     struct err why = {0};
     event_arena_reset(d->arena);
     *ev = (struct backtest_event){.user = BACKTEST_NO_ID, .items = d->t->n_items, .ts_ms = EVENT_NO_TIME};
-    int verdict = judge(d, r, &from, &why);
+    int verdict = judge(d, at, &from, &why);
     if (verdict < 0) return err_set(e, verdict, why.field, "%s", why.text);
     struct hash128 id = {0, 0};
     if (verdict == EVENT_OK) {
@@ -192,7 +193,7 @@ static int note_record(struct decoding *d, size_t at, struct err *e) {
     d->t->reasons[verdict]++;
     if (verdict != EVENT_OK) {
         if (d->in->reject && verdict != EVENT_DUPLICATE)
-            d->in->reject(d->in->arg, r->line ? d->log->files[r->file] : d->log->sources[r->source],
+            d->in->reject(d->in->arg, r->line ? d->log->files[r->file] : d->log->sources[r->source].name,
                           r->line ? r->line : r->offset, event_reason_name((enum event_reason)verdict), why.text);
         return 0;
     }
@@ -201,6 +202,20 @@ static int note_record(struct decoding *d, size_t at, struct err *e) {
         dedup_add(d->dedup, id);
     }
     return note_event(d, &from, ev, e);
+}
+
+/* Descriptions in front of the log are of the time when it begins. */
+static int find_begin(struct decoding *d, struct err *e) {
+    struct event from;
+    struct err why = {0};
+    d->t->begin_ms = EVENT_NO_TIME;
+    for (size_t at = d->log->n_described; at < d->log->n && d->t->begin_ms == EVENT_NO_TIME; at++) {
+        event_arena_reset(d->arena);
+        int verdict = judge(d, at, &from, &why);
+        if (verdict < 0) return err_set(e, verdict, why.field, "%s", why.text);
+        if (verdict == EVENT_OK) d->t->begin_ms = from.ts_ms;
+    }
+    return 0;
 }
 
 int backtest_table_make(const struct backtest_log *l, const struct backtest_input *in, bool moments,
@@ -215,6 +230,7 @@ int backtest_table_make(const struct backtest_log *l, const struct backtest_inpu
     if (rc == 0) rc = dedup_new((uint64_t)in->config->dedup_window, &d.dedup, e);
     if (rc == 0) rc = begin_rules(&d, e);
     if (rc == 0) rc = find_sources(&d, e);
+    if (rc == 0 && l->n_described > 0) rc = find_begin(&d, e);
     for (size_t k = 0; k < l->n && rc == 0; k++) rc = note_record(&d, k, e);
     backtest_log_sources_free(l, d.sources);
     event_arena_free(d.arena);

@@ -38,6 +38,7 @@ struct backtest_table {
     struct backtest_ids *user_ids, *item_ids;
     struct backtest_type types[EVENT_MAX_TYPES]; /* sorted by name */
     size_t n_types;
+    int64_t begin_ms;                /* of the first event, where items are described before it */
     uint64_t lines;                  /* behaviour lines: items of behaviour events */
     uint64_t reasons[EVENT_REASONS]; /* records by verdict */
     uint64_t kinds[EVENT_DELETE + 1];
@@ -55,6 +56,10 @@ int backtest_table_make(const struct backtest_log *l, const struct backtest_inpu
 size_t backtest_moment_end(const struct backtest_table *t, size_t from);
 static inline bool backtest_is_behaviour(const struct backtest_event *ev) {
     return ev->reason == EVENT_OK && ev->kind == EVENT_BEHAVIOUR;
+}
+/* The time of the record itself, where the event names none. */
+static inline int64_t backtest_record_ms(const struct backtest_log *l, const struct backtest_table *t, size_t at) {
+    return at < l->n_described ? t->begin_ms : l->records[at].record_ms;
 }
 void backtest_table_free(struct backtest_table *t); /* of a zeroed one, too */
 

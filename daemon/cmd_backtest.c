@@ -1,4 +1,4 @@
-/* rankd backtest. */
+/* rankd backtest: its command line. */
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,57 +14,140 @@
 #include "lib/model/topk.h"
 
 #define MAX_INPUTS 4096
+#define MAX_JOBS   1024
+#define MAX_SEEDS  1000
 #define LISTED     20 /* lines that cannot be used, shown on stderr */
 
 static const char help[] =
-    "usage: rankd backtest --log FILE... [-c FILE] [-o section.key=value]... [options]\n\n"
-    "Learns a log and, before each event, ranks all candidates for its user with the daemon's own code.\n"
-    "  --log FILE...     TSV, CSV or JSON Lines, plain, gzip or zstd, oldest first\n"
-    "  --format F        jsonl, tsv or csv (else by name and content)\n"
-    "  --columns NAME,.. columns of TSV and CSV: ts,user,item,type if nothing else says\n"
-    "  --header          the first line is a header even if it names nothing known\n"
-    "  --type T          type of events that name none\n"
-    "  --serial          line by line; else the lines of one user at one stamp are one moment\n"
-    "  --every K         judge every K-th line (default 1); changes nothing of what is learned\n"
-    "  --skip SHARE      of the lines at the start, not scored (default 0.2)\n"
-    "  --targets T,..    types to be predicted (default: all of positive weight)\n"
-    "  --repeats         judge items that the user has had, too\n"
-    "  --keep-used       let the ranking hold items that the user has had\n"
-    "  --cold miss|skip  what a target never seen before counts as (default miss)\n"
-    "  --k N,..          lengths of the list (default 5,10,20,50,100)\n"
-    "  --json            the result as one JSON object\n";
+    "usage: rankd backtest --log FILE... [--items FILE] [-c FILE]... [-o section.key=v1,v2,v3]... --report DIR "
+    "[--json]\n"
+    "\n"
+    "Judges the model, baselines beside it and other configurations of it on a log: before each event all candidates "
+    "are\n"
+    "ranked for its user, then it is learned, by the daemon's own code. docs/backtest.md tells how to read the "
+    "result.\n"
+    "\n"
+    "The log:\n"
+    "  --log FILE...       TSV, CSV or JSON Lines, plain, gzip or zstd, oldest first; or rankd's own log: its "
+    "directory or\n"
+    "                      its segments\n"
+    "  --format F          jsonl, tsv or csv (else by name and content)\n"
+    "  --columns NAME,..   columns of TSV and CSV, - for one not used; without it the header line names them, and a "
+    "TSV\n"
+    "                      without header is ts,user,item,type\n"
+    "  --header            the first line is a header even if it names nothing known\n"
+    "  --type T            type of events that name none\n"
+    "  --items FILE        item TAB feature,feature,...: known before the log begins; a feature is name=value or a "
+    "value\n"
+    "  --kafka TOPIC...    topics of kafka.brokers instead of files\n"
+    "  --journal DIR       data directory, not in use, whose journal gives the order of an own log or of topics; "
+    "without it\n"
+    "                      several partitions are merged by the time of their records\n"
+    "  --source NAME       source that own logs stand for (default log)\n"
+    "  --from X, --to X    of an own log or topics: from an offset in each partition or an RFC 3339 time on, and "
+    "before one\n"
+    "\n"
+    "What is judged, the same for every model:\n"
+    "  --serial            line by line. Default: the lines of one user at one stamp are one moment, judged from the "
+    "state\n"
+    "                      before it; an own log and topics are taken as they stand\n"
+    "  --shuffle-ties SEED shuffle what has equal stamps; baskets are formed first and moved whole\n"
+    "  --every K           judge every K-th line (default 1); changes no bit of the model\n"
+    "  --skip SHARE        of the lines at the start, not scored (default 0.2)\n"
+    "  --train-until X     score from a time (RFC 3339 or epoch) or a share of the lines on, instead of --skip\n"
+    "  --freeze            learn nothing from there on: what does learning on the way gain?\n"
+    "  --choose SHARE      first part of the lines, by which configurations are chosen (default: what is not scored)\n"
+    "  --targets T,..      types to be predicted (default: all of positive weight)\n"
+    "  --repeats           judge items that the user has had before, too (with --keep-used, else all of them are "
+    "missed)\n"
+    "  --keep-used         let the rankings hold items that the user has had\n"
+    "  --cold miss|skip    what a target never touched before counts as (default miss)\n"
+    "  --k N,..            lengths of the list (default 5,10,20,50,100)\n"
+    "\n"
+    "What is run:\n"
+    "  -c FILE             a configuration; several are compared\n"
+    "  -o section.key=V,.. an option; several values make a grid (between ; where the value is a list)\n"
+    "  --random N          N points drawn from the grid, in which lo..hi is a range, instead of all\n"
+    "  --seeds N           each configuration with N seeds (default 1)\n"
+    "  --baselines N,..    default all; none\n"
+    "  --ablations         the chosen configuration without each of its parts, too\n"
+    "  --jobs N            processes at once (default: processors); changes no figure\n"
+    "\n"
+    "  --report DIR        where the report goes, outcomes to go on with after an interruption, and best.conf\n"
+    "  --json              the result as one JSON object\n"
+    "  --quiet             no progress\n";
 
-struct rejects {
-    uint64_t n;
-};
+/* --- lines that cannot be used --- */
 
 static void show_reject(void *arg, const char *file, uint64_t line, const char *reason, const char *text) {
-    struct rejects *r = arg;
+    uint64_t *n = arg;
     char clean[400];
-    if (r->n++ >= LISTED) return;
+    if (++*n > LISTED) return;
     fprintf(stderr, "%s:%llu: %s: %s\n", file, (unsigned long long)line, reason,
             ctl_clean(clean, sizeof clean, slice_str(text)));
-    if (r->n == LISTED) fputs("further ones are counted\n", stderr);
+    if (*n == LISTED) fputs("further ones are counted\n", stderr);
 }
 
-static bool read_cuts(char *text, struct backtest_protocol *p) {
+/* --- values --- */
+
+static bool take_number(const char *text, double min, double max, double *out) {
+    char *end;
+    double v = strtod(text, &end);
+    if (*end || end == text || !(v >= min && v <= max)) return false;
+    *out = v;
+    return true;
+}
+
+static bool take_count(const char *text, uint64_t max, uint64_t *out) {
+    double v;
+    if (!take_number(text, 1, (double)max, &v) || v != floor(v)) return false;
+    *out = (uint64_t)v;
+    return true;
+}
+
+static bool take_cuts(char *text, struct backtest_protocol *p) {
+    uint64_t k;
     p->n_cuts = 0;
     for (char *save = NULL, *one = strtok_r(text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
-        char *end;
-        unsigned long k = strtoul(one, &end, 10);
-        bool above = p->n_cuts == 0 || k > p->cuts[p->n_cuts - 1];
-        if (*end || k < 1 || k > TOPK_MAX || !above || p->n_cuts == BACKTEST_MAX_CUTS) return false;
+        bool fits = take_count(one, TOPK_MAX, &k) && p->n_cuts < BACKTEST_MAX_CUTS;
+        if (!fits || (p->n_cuts > 0 && k <= p->cuts[p->n_cuts - 1])) return false;
         p->cuts[p->n_cuts++] = (uint32_t)k;
     }
     return p->n_cuts > 0;
 }
 
+/* A share of the log, or a time. */
+static bool take_until(const char *text, struct backtest_protocol *p) {
+    double v;
+    if (take_number(text, 0, 1, &p->skip)) return true;
+    if (!take_number(text, 1e8, (double)CLOCK_MS_MAX, &v)) return clock_parse(slice_str(text), &p->until_ms);
+    p->until_ms = (int64_t)(v < 1e11 ? v * 1000 : v);
+    return true;
+}
+
+static bool take_end(const char *text, struct backtest_end *out) {
+    char *end;
+    out->kind = BACKTEST_TIME;
+    if (clock_parse(slice_str(text), &out->ms)) return true;
+    out->kind = BACKTEST_OFFSET;
+    out->offset = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+/* --- options --- */
+
 enum {
     LOG = 256,
+    KAFKA, /* these two take a list */
     FORMAT,
     COLUMNS,
     HEADER,
     TYPE,
+    ITEMS,
+    JOURNAL,
+    SOURCE,
+    FROM,
+    TO,
     SERIAL,
     EVERY,
     SKIP,
@@ -76,6 +159,7 @@ enum {
     KEEP_USED,
     COLD,
     CUTS,
+    SHUFFLE,
     REPORT,
     BASELINES,
     ABLATIONS,
@@ -85,39 +169,72 @@ enum {
     QUIET
 };
 
-static bool take_number(const char *text, double min, double max, double *out) {
-    char *end;
-    double v = strtod(text, &end);
-    if (*end || end == text || !(v >= min && v <= max)) return false;
-    *out = v;
-    return true;
-}
+static const struct option options[] = {{"log", 1, NULL, LOG},
+                                        {"kafka", 1, NULL, KAFKA},
+                                        {"format", 1, NULL, FORMAT},
+                                        {"columns", 1, NULL, COLUMNS},
+                                        {"header", 0, NULL, HEADER},
+                                        {"type", 1, NULL, TYPE},
+                                        {"items", 1, NULL, ITEMS},
+                                        {"journal", 1, NULL, JOURNAL},
+                                        {"source", 1, NULL, SOURCE},
+                                        {"from", 1, NULL, FROM},
+                                        {"to", 1, NULL, TO},
+                                        {"serial", 0, NULL, SERIAL},
+                                        {"every", 1, NULL, EVERY},
+                                        {"skip", 1, NULL, SKIP},
+                                        {"train-until", 1, NULL, TRAIN_UNTIL},
+                                        {"freeze", 0, NULL, FREEZE},
+                                        {"choose", 1, NULL, CHOOSE},
+                                        {"targets", 1, NULL, TARGETS},
+                                        {"repeats", 0, NULL, REPEATS},
+                                        {"keep-used", 0, NULL, KEEP_USED},
+                                        {"cold", 1, NULL, COLD},
+                                        {"k", 1, NULL, CUTS},
+                                        {"shuffle-ties", 1, NULL, SHUFFLE},
+                                        {"report", 1, NULL, REPORT},
+                                        {"baselines", 1, NULL, BASELINES},
+                                        {"ablations", 0, NULL, ABLATIONS},
+                                        {"seeds", 1, NULL, SEEDS},
+                                        {"random", 1, NULL, RANDOM},
+                                        {"jobs", 1, NULL, JOBS},
+                                        {"quiet", 0, NULL, QUIET},
+                                        CMD_LONG};
 
-/* A share of the log, or a time. */
-static bool take_until(const char *text, struct backtest_protocol *p) {
-    double v;
-    if (take_number(text, 0, 1, &v)) {
-        p->skip = v;
+static bool take_input(int opt, char *arg, struct backtest_input *in) {
+    switch (opt) {
+    case FORMAT:
+        return form_parse(arg, &in->form.format);
+    case COLUMNS:
+        in->form.columns = arg;
         return true;
-    }
-    if (take_number(text, 1e8, 253402300799999.0, &v)) {
-        p->until_ms = (int64_t)(v < 1e11 ? v * 1000 : v);
+    case HEADER:
+        return in->form.header = true;
+    case TYPE:
+        in->type = arg;
         return true;
+    case ITEMS:
+        in->items = arg;
+        return true;
+    case JOURNAL:
+        in->journal = arg;
+        return true;
+    case SOURCE:
+        in->source = arg;
+        return true;
+    case FROM:
+        return take_end(arg, &in->from);
+    case TO:
+        return take_end(arg, &in->to);
+    default:
+        return in->serial = true;
     }
-    return clock_parse(slice_str(text), &p->until_ms);
-}
-
-static bool take_count(const char *text, double max, uint64_t *out) {
-    double v;
-    if (!take_number(text, 1, max, &v) || v != floor(v)) return false;
-    *out = (uint64_t)v;
-    return true;
 }
 
 static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
     switch (opt) {
     case EVERY:
-        return take_count(arg, 1e15, &p->every);
+        return take_count(arg, UINT64_C(1) << 50, &p->every);
     case SKIP:
         return take_number(arg, 0, 1, &p->skip);
     case TRAIN_UNTIL:
@@ -137,86 +254,54 @@ static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
         p->skip_cold = strcmp(arg, "skip") == 0;
         return p->skip_cold || strcmp(arg, "miss") == 0;
     default:
-        return read_cuts(arg, p);
+        return take_cuts(arg, p);
     }
 }
 
 static bool take_option(int opt, char *arg, struct backtest_options *o) {
     uint64_t n;
+    double v;
     switch (opt) {
-    case FORMAT:
-        return form_parse(arg, &o->input.form.format);
-    case COLUMNS:
-        o->input.form.columns = arg;
-        return true;
-    case HEADER:
-        return o->input.form.header = true;
-    case TYPE:
-        o->input.type = arg;
-        return true;
-    case SERIAL:
-        return o->input.serial = true;
+    case SHUFFLE:
+        if (!take_number(arg, 0, 0x1p53, &v) || v != floor(v)) return false;
+        o->shuffle_seed = (uint64_t)v;
+        return o->shuffle = true;
     case REPORT:
         o->report = arg;
-        return true;
+        return *arg != '\0';
     case BASELINES:
         o->baselines = arg;
         return true;
     case ABLATIONS:
         return o->ablations = true;
     case SEEDS:
-        return take_count(arg, 1000, &o->wish.seeds);
+        return take_count(arg, MAX_SEEDS, &o->wish.seeds);
     case RANDOM:
         return take_count(arg, BACKTEST_MAX_POINTS, &o->wish.random);
     case JOBS:
-        if (!take_count(arg, 1024, &n)) return false;
+        if (!take_count(arg, MAX_JOBS, &n)) return false;
         o->jobs = (unsigned)n;
         return true;
     case QUIET:
         return o->quiet = true;
     default:
-        return take_protocol(opt, arg, &o->protocol);
+        return opt < EVERY ? take_input(opt, arg, &o->input) : take_protocol(opt, arg, &o->protocol);
     }
 }
 
-int cmd_backtest(int argc, char **argv) {
-    static const struct option options[] = {{"log", 1, NULL, LOG},
-                                            {"format", 1, NULL, FORMAT},
-                                            {"columns", 1, NULL, COLUMNS},
-                                            {"header", 0, NULL, HEADER},
-                                            {"type", 1, NULL, TYPE},
-                                            {"serial", 0, NULL, SERIAL},
-                                            {"every", 1, NULL, EVERY},
-                                            {"skip", 1, NULL, SKIP},
-                                            {"train-until", 1, NULL, TRAIN_UNTIL},
-                                            {"freeze", 0, NULL, FREEZE},
-                                            {"choose", 1, NULL, CHOOSE},
-                                            {"targets", 1, NULL, TARGETS},
-                                            {"repeats", 0, NULL, REPEATS},
-                                            {"keep-used", 0, NULL, KEEP_USED},
-                                            {"cold", 1, NULL, COLD},
-                                            {"k", 1, NULL, CUTS},
-                                            {"report", 1, NULL, REPORT},
-                                            {"baselines", 1, NULL, BASELINES},
-                                            {"ablations", 0, NULL, ABLATIONS},
-                                            {"seeds", 1, NULL, SEEDS},
-                                            {"random", 1, NULL, RANDOM},
-                                            {"jobs", 1, NULL, JOBS},
-                                            {"quiet", 0, NULL, QUIET},
-                                            CMD_LONG};
-    static char *logs[MAX_INPUTS], *configs[MAX_INPUTS];
-    struct cmd_common c = {0};
-    struct rejects rejects = {0};
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct backtest_options o = {.wish = {.files = configs, .options = c.overrides, .seeds = 1},
-                                 .input = {.files = logs, .reject = show_reject, .arg = &rejects},
-                                 .protocol = {.every = 1,
-                                              .skip = 0.2,
-                                              .until_ms = EVENT_NO_TIME,
-                                              .choose = -1,
-                                              .cuts = {5, 10, 20, 50, 100},
-                                              .n_cuts = 5},
-                                 .jobs = cores > 0 ? (unsigned)cores : 1};
+/* The words behind an option that takes several. */
+static size_t take_list(int argc, char **argv, char **list, size_t n) {
+    list[n++] = optarg;
+    while (optind < argc && argv[optind][0] != '-' && n < MAX_INPUTS) list[n++] = argv[optind++];
+    return n;
+}
+
+struct lists {
+    char *logs[MAX_INPUTS], *topics[MAX_INPUTS], *configs[MAX_INPUTS];
+};
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct cmd_common *c, struct lists *lists, struct backtest_options *o) {
     int at = 0;
     for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, &at)) != -1;) {
         if (opt == 'h') {
@@ -224,28 +309,48 @@ int cmd_backtest(int argc, char **argv) {
             return EXIT_DONE;
         }
         if (opt == LOG) {
-            logs[o.input.n_files++] = optarg;
-            while (optind < argc && argv[optind][0] != '-' && o.input.n_files < MAX_INPUTS)
-                logs[o.input.n_files++] = argv[optind++];
-        } else if (opt == 'c' && o.wish.n_files < MAX_INPUTS) {
-            configs[o.wish.n_files++] = optarg;
-        } else if (opt > LOG && !take_option(opt, optarg, &o)) {
+            o->input.n_files = take_list(argc, argv, lists->logs, o->input.n_files);
+        } else if (opt == KAFKA) {
+            o->input.n_topics = take_list(argc, argv, lists->topics, o->input.n_topics);
+        } else if (opt == 'c' && o->wish.n_files < MAX_INPUTS) {
+            lists->configs[o->wish.n_files++] = optarg;
+        } else if (opt > KAFKA && !take_option(opt, optarg, o)) {
             fprintf(stderr, "rankd: --%s %s: not a value it takes; see rankd backtest --help\n", options[at].name,
                     optarg);
             return EXIT_BAD_USE;
-        } else if (opt < LOG && cmd_option(&c, opt, optarg) != 0) {
+        } else if (opt < LOG && cmd_option(c, opt, optarg) != 0) {
             return EXIT_BAD_USE;
         }
     }
-    if (o.input.n_files == 0 || optind < argc) {
-        fputs("rankd: backtest needs --log FILE...; see rankd backtest --help\n", stderr);
-        return EXIT_BAD_USE;
-    }
+    o->json = c->json;
+    o->wish.n_options = c->n_overrides;
+    if (o->input.n_files + o->input.n_topics > 0 && optind == argc) return -1;
+    if (optind < argc) fprintf(stderr, "rankd: unexpected argument \"%s\"\n", argv[optind]);
+    fputs("rankd: backtest needs --log FILE... or --kafka TOPIC...; see rankd backtest --help\n", stderr);
+    return EXIT_BAD_USE;
+}
+
+int cmd_backtest(int argc, char **argv) {
+    static struct lists lists;
+    struct cmd_common c = {0};
+    uint64_t rejects = 0;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct backtest_options o = {
+        .wish = {.files = lists.configs, .options = c.overrides, .seeds = 1},
+        .input = {.files = lists.logs, .topics = lists.topics, .source = "log", .reject = show_reject, .arg = &rejects},
+        .protocol = {.every = 1,
+                     .skip = 0.2,
+                     .until_ms = EVENT_NO_TIME,
+                     .choose = -1,
+                     .cuts = {5, 10, 20, 50, 100},
+                     .n_cuts = 5},
+        .jobs = cores > 0 ? (unsigned)cores : 1};
     struct err e;
-    o.wish.n_options = c.n_overrides;
-    o.json = c.json;
+    int rc = parse(argc, argv, &c, &lists, &o);
+    if (rc >= 0) return rc;
     log_set_level(LOG_WARN); /* the result is what matters here */
-    int rc = backtest_course(&o, &e);
-    if (rc < 0) fprintf(stderr, "rankd: %s\n", e.text);
-    return rc == 0 ? EXIT_DONE : rc == ERR_RANGE || rc == ERR_SYNTAX ? EXIT_BAD_USE : EXIT_FAILED_RUN;
+    rc = backtest_course(&o, &e);
+    if (rc == 0) return EXIT_DONE;
+    fprintf(stderr, "rankd: %s\n", e.text);
+    return rc == ERR_RANGE || rc == ERR_SYNTAX ? EXIT_BAD_USE : EXIT_FAILED_RUN;
 }

@@ -50,37 +50,53 @@ static size_t value_end(struct slice s, size_t at) {
 static bool is_name(struct slice s, const char *a, const char *b) { return slice_is(s, a) || slice_is(s, b); }
 
 static void note(struct line_json *j, struct slice name, struct slice value) {
-    while (value.n && strchr(" \t\r\n", value.p[value.n - 1])) value.n--;
     if (is_name(name, "id", "event_id")) j->has_id = true;
     if (is_name(name, "type", "event_type")) j->has_type = true;
     if (is_name(name, "user", "user_id")) j->user = value;
 }
 
-int line_json_scan(struct slice line, struct line_json *out, struct err *e) {
-    struct line_json j = {0};
+int line_json_begin(struct slice line, struct line_cursor *c, struct err *e) {
     size_t at = skip_blanks(line, 0);
-    j.open = at;
     if (at == line.n || line.p[at] != '{') return err_set(e, ERR_SYNTAX, "", "no JSON object");
-    at = skip_blanks(line, at + 1);
-    j.empty = at < line.n && line.p[at] == '}';
-    while (!j.empty) {
-        size_t name = at;
-        if (at >= line.n || line.p[at] != '"' || (at = string_end(line, at)) == 0) goto broken;
-        struct slice key = slice_of(line.p + name + 1, at - name - 2);
-        at = skip_blanks(line, at);
-        if (at >= line.n || line.p[at] != ':') goto broken;
-        size_t value = skip_blanks(line, at + 1);
-        at = value_end(line, value);
-        if (at == 0 || at == value || line.p[at] == ']') goto broken;
-        note(&j, key, slice_of(line.p + value, at - value));
-        if (line.p[at] == '}') break;
-        at = skip_blanks(line, at + 1);
-    }
-    if (skip_blanks(line, at + 1) != line.n) return err_set(e, ERR_SYNTAX, "", "something follows the JSON object");
-    *out = j;
+    *c = (struct line_cursor){.line = line, .open = at, .at = skip_blanks(line, at + 1)};
+    c->empty = c->done = c->at < line.n && line.p[c->at] == '}';
     return 0;
+}
+
+int line_json_next(struct line_cursor *c, struct slice *name, struct slice *value, struct err *e) {
+    struct slice line = c->line;
+    size_t at = c->at, begin = at;
+    if (c->done) {
+        if (skip_blanks(line, at + 1) == line.n) return 0;
+        return err_set(e, ERR_SYNTAX, "", "something follows the JSON object");
+    }
+    if (at >= line.n || line.p[at] != '"' || (at = string_end(line, at)) == 0) goto broken;
+    struct slice key = slice_of(line.p + begin + 1, at - begin - 2);
+    at = skip_blanks(line, at);
+    if (at >= line.n || line.p[at] != ':') goto broken;
+    begin = skip_blanks(line, at + 1);
+    at = value_end(line, begin);
+    if (at == 0 || at == begin || line.p[at] == ']') goto broken;
+    struct slice found = slice_of(line.p + begin, at - begin);
+    while (found.n && strchr(" \t\r\n", found.p[found.n - 1])) found.n--;
+    c->done = line.p[at] == '}';
+    c->at = c->done ? at : skip_blanks(line, at + 1);
+    *name = key;
+    *value = found;
+    return 1;
 broken:
     return err_set(e, ERR_SYNTAX, "", "no JSON object: a quote, a bracket or a name is missing");
+}
+
+int line_json_scan(struct slice line, struct line_json *out, struct err *e) {
+    struct line_cursor c;
+    struct slice name, value;
+    int rc = line_json_begin(line, &c, e);
+    if (rc < 0) return rc;
+    struct line_json j = {.open = c.open, .empty = c.empty};
+    while ((rc = line_json_next(&c, &name, &value, e)) == 1) note(&j, name, value);
+    if (rc == 0) *out = j;
+    return rc;
 }
 
 void line_json_write(struct slice line, const struct line_json *j, const char *id, const char *type, struct buf *out) {

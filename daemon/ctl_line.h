@@ -20,6 +20,16 @@ struct line_json { /* what a JSON object says at its top level; slices point int
     bool has_id, has_type;
     struct slice user; /* the value as written: a string with its quotes, or a number; empty when there is none */
 };
+/* Its members one by one, as they are written: names without their quotes, values with them. begin: ERR_SYNTAX, no
+ * object. next: 1 a member, 0 the end; ERR_SYNTAX: its quotes and brackets are not in order, or something follows. */
+struct line_cursor {
+    struct slice line;
+    size_t open, at; /* of '{', and of what comes next */
+    bool empty, done;
+};
+int line_json_begin(struct slice line, struct line_cursor *c, struct err *e) ERR_MUST_CHECK;
+int line_json_next(struct line_cursor *c, struct slice *name, struct slice *value, struct err *e) ERR_MUST_CHECK;
+
 /* Looks through one line. ERR_SYNTAX: it is not one object with its quotes and brackets in order (what stands between
  * them is the intake's to judge). id, type and user are known by rankd's usual names. */
 int line_json_scan(struct slice line, struct line_json *out, struct err *e) ERR_MUST_CHECK;

@@ -50,6 +50,13 @@ static bool is_segment(const char *path, char dir[4096], uint64_t *start) {
     return stat(sum, &st) == 0;
 }
 
+bool replay_feed_is_own(const char *path) {
+    char dir[4096];
+    uint64_t start;
+    struct stat st;
+    return stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || is_segment(path, dir, &start));
+}
+
 static int add_part(struct replay_feed *f, const char *path, struct err *e) {
     struct part *p = &f->parts[f->n_parts];
     struct stat st;

@@ -2,6 +2,7 @@
 #ifndef RANKD_DAEMON_REPLAY_FEED_H
 #define RANKD_DAEMON_REPLAY_FEED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/replay.h"
@@ -16,6 +17,8 @@ struct replay_record { /* valid until the next call */
     int64_t record_ms, arrival_ms; /* EVENT_NO_TIME when there is none */
 };
 
+/* A directory, or a segment with its sidecar: part of an own log and no other file. */
+bool replay_feed_is_own(const char *path);
 int replay_feed_open(const struct replay_options *o, struct replay_feed **out, struct err *e) ERR_MUST_CHECK;
 void replay_feed_close(struct replay_feed *f);
 /* 1 and the first record of the source's partition at or behind offset from, 0 at its end. ERR_MISSING names what is
