@@ -57,6 +57,16 @@ static void fill_loss(const struct config *c, struct loss_params *p) {
     p->entropy = (float)c->entropy;
 }
 
+static void fill_regular(const struct config *c, struct model_params *p) {
+    p->l2_user = (float)c->l2_user;
+    p->l2_item = (float)c->l2_item;
+    p->l2_history = (float)c->l2_history;
+    p->history_dropout = (float)c->history_dropout;
+    p->popularity_penalty = (float)c->popularity_penalty;
+    p->row_half_life_ms = c->row_half_life_ms > 0 ? c->row_half_life_ms : 0;
+    p->sum_half_life_ms = c->sum_half_life_ms > 0 ? c->sum_half_life_ms : 0;
+}
+
 static void fill_params(const struct engine *g, struct model_params *p) {
     const struct config *c = g->config;
     memset(p, 0, sizeof *p);
@@ -68,6 +78,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->recent_events = (uint32_t)c->recent_events;
     p->recent_share = (float)c->recent_share;
     fill_loss(c, &p->loss);
+    fill_regular(c, p);
     p->step = (float)c->step;
     p->under_root = (float)c->under_root;
     p->start_item = (float)c->start_item;

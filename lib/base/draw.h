@@ -17,6 +17,7 @@ enum draw_purpose {
     DRAW_START_USER = 4,    /* p of a user */
     DRAW_BLEND = 5,
     DRAW_SWAP = 6,
+    DRAW_DROPOUT = 7, /* of history items */
 };
 
 /* Where an event stands in its log: the identity of every draw made for it. */

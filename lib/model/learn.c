@@ -17,6 +17,7 @@ struct learn {
     uint32_t n_used, cap_used;
     uint32_t first[MODEL_MAX_NEGATIVES], negatives[MODEL_MAX_NEGATIVES];
     float r[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES], scratch[2 * MODEL_MAX_NEGATIVES];
+    struct history kept; /* what dropout has left of the history */
     float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
 };
 
@@ -92,6 +93,16 @@ static bool is_finite(float v) { return v - v == 0; }
 
 static void refuse(struct model *m) { atomic_fetch_add_explicit(&m->stats.refused, 1, memory_order_relaxed); }
 
+/* L2: a step of this size takes its part of the row as well, at most all of it. */
+static float shrink(float l2, float size) {
+    float part = l2 * size;
+    return part < 1 ? part : 1;
+}
+
+static void shrink_row(float *next, const float *row, float part, uint32_t dim) {
+    for (uint32_t k = 0; k < dim; k++) next[k] -= part * row[k];
+}
+
 /* q and b of one item take a step of gradient g (positive: towards x); gx gets the item's part. The row stays as it was
  * when anything would become non-finite. */
 static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
@@ -99,12 +110,17 @@ static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
     struct item_head *head = item_head(t, row), next = *head;
     float *q = item_q(t, row);
     next.q_sum += g * g;
-    float step = m->params.step / fm_sqrtf(m->params.under_root + next.q_sum) * g;
+    float size = m->params.step / fm_sqrtf(m->params.under_root + next.q_sum), step = size * g;
     next.bias += step;
     if (!m->kernel->pair_step(l->next, q, l->x, l->gx, step, g, t->dim) || !is_finite(next.bias) ||
         !is_finite(next.q_sum)) {
         refuse(m);
         return;
+    }
+    if (m->params.l2_item > 0) {
+        float part = shrink(m->params.l2_item, size);
+        next.bias -= part * head->bias;
+        shrink_row(l->next, q, part, t->dim);
     }
     item_change(t, row);
     item_begin(head);
@@ -120,11 +136,12 @@ static void step_history(struct learn *l, struct model *m, const struct history 
         float weight = h->parts[k].weight;
         struct item_head *head = item_head(t, row), next = *head;
         next.y_sum += norm * weight * weight;
-        float step = m->params.step / fm_sqrtf(m->params.under_root + next.y_sum) * weight;
+        float size = m->params.step / fm_sqrtf(m->params.under_root + next.y_sum), step = size * weight;
         if (!m->kernel->step(l->next, item_y(t, row), step, l->gx, t->dim) || !is_finite(next.y_sum)) {
             refuse(m);
             continue;
         }
+        if (m->params.l2_history > 0) shrink_row(l->next, item_y(t, row), shrink(m->params.l2_history, size), t->dim);
         item_change(t, row);
         item_begin(head);
         item_store_head(head, &next);
@@ -140,6 +157,7 @@ static void step_user(struct learn *l, struct model *m, struct user_row *user, f
         refuse(m);
         return;
     }
+    if (m->params.l2_user > 0) shrink_row(l->next, user->p, shrink(m->params.l2_user, step), m->items->dim);
     user->p_sum = sum;
     memcpy(user->p, l->next, sizeof(float) * m->items->dim);
 }
@@ -155,6 +173,38 @@ static float bounded_gradient(struct learn *l, struct model *m) {
         atomic_fetch_add_explicit(&m->stats.clipped, 1, memory_order_relaxed);
     }
     return square / (float)dim;
+}
+
+/* Dropout: the history without the items that fell to it, weighed as if the user had never had them. Weights are w_j /
+ * A with A^2 the sum of all w_j, so their sum is A; with B the sum of those kept, sqrt(A / B) weighs anew. */
+static const struct history *thin_history(struct learn *l, const struct history *h, float dropout, uint64_t key) {
+    float all = 0, sum = 0;
+    l->kept.n = 0;
+    for (size_t k = 0; k < h->n; k++) {
+        all += h->parts[k].weight;
+        if (draw_unit(draw_bits(key, k)) < dropout) continue;
+        sum += h->parts[k].weight;
+        l->kept.parts[l->kept.n++] = h->parts[k];
+    }
+    float anew = sum > 0 ? fm_sqrtf(all / sum) : 0;
+    for (size_t k = 0; k < l->kept.n; k++) l->kept.parts[k].weight *= anew;
+    return &l->kept;
+}
+
+/* log of how often an item is used, by its slowest trend; 0 below one event. */
+static float log_popularity(const struct model *m, uint32_t row) {
+    const int slowest = MODEL_TRENDS - 1;
+    double log2_count =
+        item_head(m->items, row)->trend[slowest] - (double)m->clock_ms / (double)m->params.trend_half_life_ms[slowest];
+    return log2_count > 0 ? (float)log2_count * 0.69314718f : 0;
+}
+
+/* What an item's popularity explains is added to its score while learning and not when serving, so that the rows need
+ * not learn it. */
+static void lean_on_popularity(struct learn *l, const struct model *m, uint32_t n, uint32_t item, float *r_item) {
+    float penalty = m->params.popularity_penalty;
+    *r_item += penalty * log_popularity(m, item);
+    for (uint32_t k = 0; k < n; k++) l->r[k] += penalty * log_popularity(m, l->negatives[k]);
 }
 
 /* Gradients of the scores into g; the item's. */
@@ -177,10 +227,13 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
     uint64_t key = draw_key(m->params.seed, target->place, DRAW_NEGATIVES);
     uint32_t dim = t->dim, item = target->item, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
     if (n == 0) return;
+    if (m->params.history_dropout > 0)
+        h = thin_history(l, h, m->params.history_dropout, draw_key(m->params.seed, target->place, DRAW_DROPOUT));
     history_vector(h, t, m->kernel, user->p, false, l->x);
     float r_item = m->kernel->dot(l->x, item_q(t, item), dim) + item_head(t, item)->bias;
     for (uint32_t k = 0; k < n; k++)
         l->r[k] = m->kernel->dot(l->x, item_q(t, l->negatives[k]), dim) + item_head(t, l->negatives[k])->bias;
+    if (m->params.popularity_penalty > 0) lean_on_popularity(l, m, n, item, &r_item);
     float g_item = differentiate(l, m, n, r_item, target);
     if (!is_finite(g_item)) {
         refuse(m);

@@ -7,6 +7,7 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/dedup.h"
+#include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
 #include "lib/model/learn.h"
 #include "lib/model/ops.h"
@@ -181,6 +182,7 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     float w = p->types[ev->type].weight;
     if (at < user->n) w -= best_weight(p, entries[at].types);
     w *= late_weight;
+    forget_item(m, row, ev->ts_ms);
     if (w > 0) {
         struct draw_place place = ev->place;
         place.index = index;
@@ -211,6 +213,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
         model_move_clock(m, ev->ts_ms);
         float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)m->params.late_half_life_ms);
         struct history h;
+        forget_user(&m->params, user, ev->ts_ms);
         history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
         learn_set_used(m->learn, m, user_entries(user, m->params.dim), user->n);
         for (size_t k = 0; k < ev->n_items; k++) learn_item(m, user, &h, rows[k], ev, (uint32_t)k, late);

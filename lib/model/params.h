@@ -31,9 +31,13 @@ struct model_params {
     float recent_share;
     struct loss_params loss;
     float step, under_root;
-    float start_item, start_user; /* deviations of start values */
-    float clip;                   /* largest norm of a user vector's gradient */
-    uint32_t history;             /* items in the user vector, 0 to MODEL_MAX_HISTORY */
+    float l2_user, l2_item, l2_history; /* part of a row that a step of size 1 takes away; docs/losses.md */
+    float history_dropout;              /* share of history items left out of a step, 0 to below 1 */
+    float popularity_penalty;
+    int64_t row_half_life_ms, sum_half_life_ms; /* of rows and AdaGrad sums between events; 0 = for ever */
+    float start_item, start_user;               /* deviations of start values */
+    float clip;                                 /* largest norm of a user vector's gradient */
+    uint32_t history;                           /* items in the user vector, 0 to MODEL_MAX_HISTORY */
     float history_decay;
     int64_t late_half_life_ms, count_half_life_ms, trend_half_life_ms[MODEL_TRENDS];
     int64_t max_ahead_ms;      /* guard of the model clock with a trusted arrival time */

@@ -41,6 +41,13 @@ static const struct {
     {"model.confidence_alpha=3", AT(loss.alpha)},
     {"model.entropy=0.1", AT(loss.entropy)},
     {"model.log_correction=no", AT(loss.ignore_often)},
+    {"model.l2_user=0.1", AT(l2_user)},
+    {"model.l2_item=0.1", AT(l2_item)},
+    {"model.l2_history=0.1", AT(l2_history)},
+    {"model.history_dropout=0.1", AT(history_dropout)},
+    {"model.popularity_penalty=0.1", AT(popularity_penalty)},
+    {"model.row_half_life=3d", AT(row_half_life_ms)},
+    {"model.sum_half_life=3d", AT(sum_half_life_ms)},
 };
 
 static void test_each_option_reaches_its_parameter(void **state) {
