@@ -304,9 +304,9 @@ int users_erase(struct users *u, struct slice id, struct err *e) {
     return 0;
 }
 
-static void publish_slot(struct users *u, struct user_slot *s) {
+static void publish_slot(struct users *u, struct user_slot *s, bool in_flight) {
     struct user_row *r = s->work, *old = atomic_load_explicit(&s->row, memory_order_relaxed);
-    bool needed = old->interval <= u->in_flight_interval && old->interval > u->durable_interval;
+    bool needed = in_flight && old->interval <= u->in_flight_interval && old->interval > u->durable_interval;
     bool listed = s->listed_in == u->interval;
     s->work = NULL;
     r->interval = u->interval;
@@ -324,7 +324,8 @@ static void publish_slot(struct users *u, struct user_slot *s) {
 }
 
 void users_publish(struct users *u) {
-    for (size_t k = 0; k < u->n_touched; k++) publish_slot(u, u->touched[k]);
+    bool in_flight = users_in_flight(u);
+    for (size_t k = 0; k < u->n_touched; k++) publish_slot(u, u->touched[k], in_flight);
     u->n_touched = 0;
     users_release_superseded(u);
     if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) > u->cache_bytes)

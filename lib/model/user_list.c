@@ -31,6 +31,7 @@ struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n) {
     if (!next) return NULL;
     l->interval = u->interval;
     u->in_flight_interval = u->interval;
+    u->in_flight = l;
     u->interval++;
     u->list = next;
     u->dirty_in_flight += u->dirty_now;
@@ -41,7 +42,10 @@ struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n) {
 
 const struct user_row *users_list_next(struct users *u, struct user_list *l) {
     (void)u;
-    if (l->at == l->n) return NULL;
+    if (l->at == l->n) {
+        atomic_store_explicit(&l->read, true, memory_order_release);
+        return NULL;
+    }
     const struct user_row *r = atomic_load_explicit(&l->slots[l->at++]->row, memory_order_acquire);
     while (r->interval > l->interval) r = r->before;
     return r;
@@ -58,6 +62,7 @@ static void list_again(struct users *u, struct user_slot *s) {
 void users_checkpoint_end(struct users *u, struct user_list *l, bool durable) {
     CHECK(u->in_flight_interval == l->interval);
     u->in_flight_interval = 0;
+    u->in_flight = NULL;
     u->superseded_done = u->n_superseded;
     u->dirty_in_flight = 0;
     if (durable) {
@@ -70,8 +75,13 @@ void users_checkpoint_end(struct users *u, struct user_list *l, bool durable) {
     users_list_free(l);
 }
 
+bool users_in_flight(const struct users *u) {
+    return u->in_flight && !atomic_load_explicit(&u->in_flight->read, memory_order_acquire);
+}
+
 void users_release_superseded(struct users *u) {
     uint32_t dim = u->params->dim;
+    if (!users_in_flight(u)) u->superseded_done = u->n_superseded;
     for (int k = 0; k < RELEASE_AT_ONCE && u->superseded_at < u->superseded_done; k++) {
         struct user_row *r = u->superseded[u->superseded_at++];
         epoch_retire(u->epoch, r, user_row_bytes(dim, r->cap, r->id_bytes), mem_free);

@@ -20,6 +20,7 @@ struct user_list { /* slots whose rows changed in one interval (and in earlier o
     struct user_slot **slots;
     size_t n, cap, at;
     uint64_t interval;
+    _Atomic bool read; /* the store thread has the last row: versions of before are needed no more */
 };
 
 struct users {
@@ -37,7 +38,7 @@ struct users {
     uint64_t interval;           /* rows published now belong to it */
     uint64_t durable_interval;   /* rows of it and of earlier ones are in the backing */
     uint64_t in_flight_interval; /* of the checkpoint under way; 0 = none */
-    struct user_list *list;
+    struct user_list *list, *in_flight;
     struct user_row **superseded; /* rows replaced while the checkpoint under way may need them, a queue */
     size_t superseded_at, superseded_done, n_superseded, cap_superseded;
     uint64_t dirty_now, dirty_in_flight; /* bytes */
@@ -50,6 +51,8 @@ struct user_list *users_list_new(void);
 void users_list_free(struct user_list *l);
 /* Room for n more slots; false when memory is refused. */
 bool users_list_room(struct user_list *l, size_t n);
+/* The checkpoint under way may still read rows of its interval. */
+bool users_in_flight(const struct users *u);
 /* Gives rows that no checkpoint needs any more to the epochs, a bounded number at a time. */
 void users_release_superseded(struct users *u);
 

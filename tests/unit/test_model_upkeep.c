@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "lib/model/dedup.h"
+#include "lib/model/user_priv.h"
 #include "tests/unit/model_shop.h"
 
 #define T0 1700000000000
@@ -112,6 +113,48 @@ static void test_failed_checkpoints_list_users_once(void **state) {
     users_checkpoint_end(m->users, l, true);
     model_publish(m);
     assert_int_equal(users_stats(m->users)->dirty_bytes, 0);
+    model_free(m);
+    shop_free(&b);
+}
+
+/* Versions kept for a checkpoint go once it has read them all, not only when it is durable; if it fails then, the newer
+ * ones go with the next. */
+static void test_versions_go_once_they_were_read(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    static struct shop_backing b;
+    memset(&b, 0, sizeof b);
+    struct model *m = new_model(&p, &b);
+    uint64_t n = 0, count;
+    for (int round = 0; round < 4; round++) {
+        for (unsigned u = 0; u < SHOP_USERS; u++) learn(m, u, 1, n++);
+        model_publish(m);
+        struct user_list *l = users_checkpoint_begin(m->users, &count);
+        for (unsigned u = 0; u < SHOP_USERS; u++) learn(m, u, 2, n++);
+        model_publish(m);
+        assert_int_equal(m->users->n_superseded, SHOP_USERS);
+        shop_store_users(m, &b, l);
+        for (unsigned u = 0; u < SHOP_USERS; u += 3) learn(m, u, 3, n++);
+        model_publish(m);
+        assert_int_equal(m->users->n_superseded, 0);
+        for (unsigned u = 0; u < SHOP_USERS; u += 2) learn(m, u, 4, n++);
+        model_publish(m);
+        assert_int_equal(m->users->n_superseded, 0);
+        users_checkpoint_end(m->users, l, round % 2);
+    }
+    struct user_list *l = users_checkpoint_begin(m->users, &count);
+    assert_int_equal(count, SHOP_USERS);
+    shop_store_users(m, &b, l);
+    users_checkpoint_end(m->users, l, true);
+    for (unsigned u = 0; u < SHOP_USERS; u++) { /* what was stored is the newest */
+        char id[16];
+        struct user_row *stored;
+        struct err e;
+        snprintf(id, sizeof id, "u%u", u);
+        assert_int_equal(users_load(m->users, slice_str(id), &stored, &e), 0);
+        assert_int_equal(stored->last_ms, users_find(m->users, slice_str(id))->last_ms);
+        mem_free(stored);
+    }
     model_free(m);
     shop_free(&b);
 }
@@ -256,6 +299,7 @@ int main(void) {
         cmocka_unit_test(test_erased_user_comes_back_within_a_batch),
         cmocka_unit_test(test_fewer_user_items_than_before),
         cmocka_unit_test(test_failed_checkpoints_list_users_once),
+        cmocka_unit_test(test_versions_go_once_they_were_read),
         cmocka_unit_test(test_returning_users_are_bounded),
         cmocka_unit_test(test_erased_item_acts_no_more),
         cmocka_unit_test(test_emptied_recent_block_is_handed_over),
