@@ -17,11 +17,12 @@
 #include "daemon/config.h"
 #include "lib/base/err.h"
 #include "lib/eval/baseline.h"
+#include "lib/eval/metrics.h"
 #include "lib/eval/outcome.h"
 #include "lib/model/recommend.h"
 
-#define BACKTEST_MAX_CUTS 16
-#define BACKTEST_LIST     20 /* length of the lists that coverage and novelty are about */
+#define BACKTEST_RANKED METRICS_PLACES /* length of the rankings: figures look no further */
+#define BACKTEST_LIST   20             /* length of the lists that coverage and novelty are about */
 
 struct backtest_protocol { /* what is judged and how; the same for every model */
     uint64_t every;        /* of the lines of behaviour, every how many one is judged */
@@ -34,17 +35,16 @@ struct backtest_protocol { /* what is judged and how; the same for every model *
     bool keep_used;        /* let the ranking hold items that the user has had */
     bool skip_cold;        /* do not judge targets never touched before; else they are misses */
     bool freeze;           /* learn nothing from where the figures begin */
-    uint32_t cuts[BACKTEST_MAX_CUTS]; /* (n_cuts) ascending: lengths of the list that figures are about */
-    size_t n_cuts;
 };
 
 struct backtest_cases { /* the targets to be predicted, in the order of the log */
     struct outcome_set set;
-    size_t *event;        /* (set.n) in table.events */
-    uint32_t *target;     /* (set.n) number of the item */
-    size_t cap;           /* room in both */
-    size_t n_choosing;    /* the cases before are for choosing; some of them give figures, too, where skip is 0 */
-    size_t figures_event; /* the first event whose lines give figures; table.n: none */
+    size_t *event;     /* (set.n) in table.events */
+    uint32_t *target;  /* (set.n) number of the item */
+    size_t cap;        /* room in both */
+    size_t n_choosing; /* the cases before are for choosing; some of them give figures, too, where skip is 0 */
+    uint64_t choose_from, choose_to, figures_line; /* lines of behaviour, from 0 */
+    size_t figures_event;                          /* the first event whose lines give figures; table.n: none */
 };
 
 /* Chooses what is judged. ERR_RANGE: an unknown name among the targets; ERR_NOMEM. */

@@ -24,10 +24,9 @@ struct choosing {
     struct backtest_cases *out;
     bool wanted[EVENT_MAX_TYPES]; /* types that are targets */
     struct backtest_pairs *had;
-    struct item_past *items;                       /* (numbers of items) */
-    struct user_past *users;                       /* (numbers of users) */
-    uint64_t line;                                 /* of behaviour, from 0 */
-    uint64_t choose_from, choose_to, figures_from; /* lines */
+    struct item_past *items; /* (numbers of items) */
+    struct user_past *users; /* (numbers of users) */
+    uint64_t line;           /* of behaviour, from 0 */
 };
 
 static int find_targets(struct choosing *c, struct err *e) {
@@ -62,22 +61,22 @@ static int name_types(struct choosing *c, struct err *e) {
 static void find_lines(struct choosing *c) {
     const struct backtest_protocol *p = c->p;
     uint64_t lines = c->t->lines, line = 0;
-    c->figures_from = (uint64_t)(p->skip * (double)lines);
-    if (p->until_ms != EVENT_NO_TIME) c->figures_from = lines;
+    c->out->figures_line = (uint64_t)(p->skip * (double)lines);
+    if (p->until_ms != EVENT_NO_TIME) c->out->figures_line = lines;
     for (size_t at = 0; at < c->t->n && p->until_ms != EVENT_NO_TIME; at++) {
         const struct backtest_event *ev = &c->t->events[at];
         if (!backtest_is_behaviour(ev)) continue;
         if (ev->ts_ms >= p->until_ms) {
-            c->figures_from = line;
+            c->out->figures_line = line;
             break;
         }
         line += ev->n_items;
     }
     if (!p->choosing) return;
-    c->choose_to = p->choose < 0 ? c->figures_from : (uint64_t)(p->choose * (double)lines);
-    if (p->choose < 0 && c->figures_from == 0) c->choose_to = (uint64_t)(CHOOSE_SHARE * (double)lines);
-    if (c->figures_from > 0 && c->figures_from < c->choose_to) c->figures_from = c->choose_to;
-    c->choose_from = c->choose_to / 4; /* an empty model tells nothing about configurations */
+    c->out->choose_to = p->choose < 0 ? c->out->figures_line : (uint64_t)(p->choose * (double)lines);
+    if (p->choose < 0 && c->out->figures_line == 0) c->out->choose_to = (uint64_t)(CHOOSE_SHARE * (double)lines);
+    if (p->choose >= 0 && c->out->figures_line < c->out->choose_to) c->out->figures_line = c->out->choose_to;
+    c->out->choose_from = c->out->choose_to / 4; /* an empty model tells nothing about configurations */
 }
 
 static int add_case(struct choosing *c, size_t event, uint32_t item, const struct outcome_case *add, struct err *e) {
@@ -98,8 +97,8 @@ static int add_case(struct choosing *c, size_t event, uint32_t item, const struc
 }
 
 static bool is_judged(const struct choosing *c, const struct backtest_event *ev, uint32_t item) {
-    bool for_choice = c->line >= c->choose_from && c->line < c->choose_to;
-    if (c->line % c->p->every != 0 || (c->line < c->figures_from && !for_choice)) return false;
+    bool for_choice = c->line >= c->out->choose_from && c->line < c->out->choose_to;
+    if (c->line % c->p->every != 0 || (c->line < c->out->figures_line && !for_choice)) return false;
     if (!c->wanted[ev->type] || (c->p->skip_cold && c->items[item].events == 0)) return false;
     return c->p->repeats || !backtest_pairs_has(c->had, ev->user, item);
 }
@@ -118,7 +117,7 @@ static int choose_moment(struct choosing *c, size_t from, size_t to, struct err 
         for (uint32_t k = 0; k < ev->n_items && rc == 0; k++, c->line++) {
             uint32_t number = t->items[ev->items + k];
             const struct item_past *item = &c->items[number];
-            if (c->line == c->figures_from) {
+            if (c->line == c->out->figures_line) {
                 outcome_set_figures_begin(&c->out->set);
                 c->out->figures_event = at;
                 flags &= ~(uint32_t)OUTCOME_SAME_MOMENT;
@@ -135,7 +134,7 @@ static int choose_moment(struct choosing *c, size_t from, size_t to, struct err 
             if (user->items && ev->ts_ms - user->last_ms <= RECENT_MS) one.flags |= OUTCOME_RECENT;
             if (backtest_pairs_has(c->had, ev->user, number)) one.flags |= OUTCOME_REPEAT;
             rc = add_case(c, at, number, &one, e);
-            if (c->line < c->choose_to) c->out->n_choosing = c->out->set.n;
+            if (c->line < c->out->choose_to) c->out->n_choosing = c->out->set.n;
             flags |= OUTCOME_SAME_MOMENT;
         }
     }

@@ -2,19 +2,14 @@
 #include <math.h>
 
 #include "daemon/backtest_course.h"
-#include "lib/base/fmath.h"
+#include "lib/eval/figure.h"
 
-double backtest_figure(const struct backtest_cases *c, const struct backtest_run *run, bool for_choice) {
-    size_t from = c->set.figures_from, to = c->set.n;
-    if (for_choice) {
-        from = 0;
-        to = c->n_choosing;
-    }
-    if ((run->state != BACKTEST_DONE && run->state != BACKTEST_PARTLY) || run->outcome.n < to || to == from) return NAN;
-    double sum = 0;
-    for (size_t k = from; k < to; k++)
-        if (run->outcome.rank[k] < 20) sum += 1 / fm_log2((double)run->outcome.rank[k] + 2);
-    return sum / (double)(to - from);
+double backtest_figure(const struct backtest_course *b, const struct backtest_run *run, bool for_choice) {
+    const struct backtest_cases *c = &b->world.cases;
+    size_t from = for_choice ? 0 : c->set.figures_from, to = for_choice ? c->n_choosing : b->n_cases;
+    bool there = run->state == BACKTEST_DONE || run->state == BACKTEST_PARTLY;
+    if (!there || run->outcome.n < to || to <= from) return NAN;
+    return figure_value(b->o->wish.preset->figure, &c->set, &run->outcome, from, to);
 }
 
 /* The mean over the seeds of one point; NaN when a run of it is missing. */
@@ -24,7 +19,7 @@ static double mean_of(const struct backtest_course *b, const struct baseline_kin
     for (size_t k = 0; k < b->n_runs; k++) {
         const struct backtest_run *run = &b->runs[k];
         if (run->kind != kind || run->point != point) continue;
-        sum += backtest_figure(&b->world.cases, run, for_choice);
+        sum += backtest_figure(b, run, for_choice);
         n++;
     }
     return n ? sum / n : NAN;
@@ -37,11 +32,25 @@ static size_t best_of(const struct backtest_course *b, const struct baseline_kin
     double most = NAN;
     for (size_t point = 0; point < n_points; point++) {
         double figure = mean_of(b, kind, point, for_choice);
+        if (figure_less_is_better(b->o->wish.preset->figure)) figure = -figure;
         if (isnan(figure) || figure <= most) continue;
         most = figure;
         best = point;
     }
     return best;
+}
+
+static bool has_outcome(const struct backtest_run *run) {
+    return run->state == BACKTEST_DONE || run->state == BACKTEST_PARTLY;
+}
+
+void backtest_settle(struct backtest_course *b) {
+    size_t whole = b->world.cases.set.n, most = 0;
+    for (size_t k = 0; k < b->n_runs; k++)
+        if (!b->runs[k].kind && has_outcome(&b->runs[k]) && b->runs[k].outcome.n > most) most = b->runs[k].outcome.n;
+    b->n_cases = most < whole ? most : whole;
+    for (size_t k = 0; k < b->n_runs; k++)
+        b->runs[k].listed = has_outcome(&b->runs[k]) && b->runs[k].outcome.n >= b->n_cases;
 }
 
 void backtest_choose(struct backtest_course *b) {
@@ -54,7 +63,7 @@ void backtest_choose(struct backtest_course *b) {
         }
         size_t chosen = best_of(b, run->kind, run->kind->n_configs, true);
         size_t hindsight = best_of(b, run->kind, run->kind->n_configs, false);
-        run->listed = run->point == chosen || run->point == hindsight;
+        run->listed = run->listed && (run->point == chosen || run->point == hindsight);
         run->outcome.role = run->point == chosen ? OUTCOME_BASELINE : OUTCOME_HINDSIGHT;
     }
 }

@@ -33,11 +33,8 @@ static int name_world(struct backtest_world *w, struct err *e) {
     int rc = hash_program(&program, e);
     if (rc < 0) return rc;
     /* What is judged is in the cases; how, is this. */
-    uint64_t parts[] = {program,
-                        backtest_log_hash(&w->log),
-                        outcome_set_id(&w->cases.set),
-                        w->cases.figures_event,
-                        p->cuts[p->n_cuts - 1],
+    uint64_t parts[] = {program, backtest_log_hash(&w->log), outcome_set_id(&w->cases.set), w->cases.figures_event,
+
                         (uint64_t)p->keep_used | (uint64_t)p->freeze << 1};
     w->id = hash64(parts, sizeof parts, hash64(w->cases.target, w->cases.set.n * sizeof *w->cases.target, 0));
     if (w->input.type) w->id = hash64(w->input.type, strlen(w->input.type), w->id);
@@ -178,7 +175,12 @@ static int run_ablations(struct backtest_course *b, struct err *e) {
         snprintf(name, sizeof name, "rankd %s", a->name);
         if (rc == 0) rc = add_point_runs(b, b->plan.n_points - 1, name, e);
     }
-    return rc < 0 ? rc : backtest_jobs_run(&b->jobs, b->runs + first, b->n_runs - first, e);
+    if (rc == 0) rc = backtest_jobs_run(&b->jobs, b->runs + first, b->n_runs - first, e);
+    for (size_t k = first; k < b->n_runs; k++) {
+        b->runs[k].outcome.role = OUTCOME_ABLATION;
+        b->runs[k].listed = b->runs[k].state == BACKTEST_DONE;
+    }
+    return rc;
 }
 
 static int write_best(const struct backtest_course *b, struct err *e) {
@@ -204,7 +206,13 @@ static int run_all(struct backtest_course *b, struct err *e) {
     b->n_tried = b->plan.n_points;
     backtest_jobs_begin(&b->jobs);
     rc = backtest_jobs_run(&b->jobs, b->runs, b->n_runs, e);
-    backtest_choose(b);
+    backtest_settle(b);
+    if (rc == 0 && b->n_cases <= b->world.cases.set.figures_from)
+        rc = err_set(e, ERR_MISSING, "backtest", "%s",
+                     b->jobs.stopped                      ? "stopped before anything was done that gives figures"
+                     : b->n_cases == b->world.cases.set.n ? "no line of the log is judged: there are no figures"
+                                                          : "no run of the model came to an end");
+    if (rc == 0) backtest_choose(b);
     if (rc == 0 && b->o->ablations && !b->jobs.stopped) rc = run_ablations(b, e);
     return rc;
 }
@@ -216,6 +224,7 @@ int backtest_course(const struct backtest_options *o, struct err *e) {
     if (rc == 0) rc = open_dir(&b, e);
     if (rc == 0) rc = make_world(&b, e);
     if (rc == 0) rc = run_all(&b, e);
+    if (rc == 0) rc = backtest_notes(&b, e);
     if (rc == 0) rc = backtest_result(&b, e);
     if (rc == 0 && o->report) rc = write_best(&b, e);
     if (b.made_dir[0]) backtest_dir_remove(b.made_dir);

@@ -24,6 +24,7 @@ struct backtest_course {
     struct backtest_jobs jobs;
     struct backtest_run *runs; /* (n_runs) */
     size_t n_runs, cap_runs;
+    size_t n_cases;    /* the first ones, that every run of the result has; all, unless it was stopped */
     size_t best;       /* the chosen point of the plan */
     size_t n_tried;    /* points that were chosen from: the ones behind are ablations */
     char made_dir[32]; /* for outcomes that are not kept */
@@ -35,10 +36,16 @@ int backtest_course(const struct backtest_options *o, struct err *e) ERR_MUST_CH
 
 /* backtest_choose.c: the deciding figure of a run on the cases for choosing, or on those of the figures; NaN when there
  * is none. */
-double backtest_figure(const struct backtest_cases *c, const struct backtest_run *run, bool for_choice);
+double backtest_figure(const struct backtest_course *b, const struct backtest_run *run, bool for_choice);
+/* Which runs are in the result, and how many cases: all of them when a run of rankd came to its end; else as many as
+ * the farthest one has, and no run that has less. */
+void backtest_settle(struct backtest_course *b);
 /* Chooses among the points of the plan by the mean over their seeds, and among the points of each baseline; gives every
  * run its role. */
 void backtest_choose(struct backtest_course *b);
+
+/* backtest_notes.c: writes down the protocol. ERR_NOMEM. */
+int backtest_notes(struct backtest_course *b, struct err *e) ERR_MUST_CHECK;
 
 /* backtest_result.c */
 int backtest_result(const struct backtest_course *b, struct err *e) ERR_MUST_CHECK;

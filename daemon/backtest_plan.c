@@ -38,6 +38,12 @@ static const struct config_option *option_of(struct slice name) {
     return config_option_find(text, group ? last + 1 : dot + 1);
 }
 
+static void free_axis(struct backtest_axis *axis) {
+    for (size_t v = 0; v < axis->n; v++) mem_free(axis->values[v]);
+    mem_free(axis->values);
+    mem_free(axis->name);
+}
+
 static bool is_range(const char *value) { return strstr(value, "..") != NULL; }
 
 static int add_value(struct backtest_axis *axis, struct slice value, struct err *e) {
@@ -64,17 +70,38 @@ static int add_fixed(struct backtest_plan *p, const char *option, struct err *e)
     return 0;
 }
 
+/* What was said before about an option of this name. */
+static void forget(struct backtest_plan *p, struct slice name) {
+    size_t kept = 0;
+    for (size_t k = 0; k < p->n_fixed; k++) {
+        if (slice_equal(slice_of(p->fixed[k], strcspn(p->fixed[k], "=")), name))
+            mem_free(p->fixed[k]);
+        else
+            p->fixed[kept++] = p->fixed[k];
+    }
+    p->n_fixed = kept;
+    kept = 0;
+    for (size_t k = 0; k < p->n_axes; k++) {
+        if (slice_is(name, p->axes[k].name))
+            free_axis(&p->axes[k]);
+        else
+            p->axes[kept++] = p->axes[k];
+    }
+    p->n_axes = kept;
+}
+
 static int take_option(struct backtest_plan *p, const char *option, struct err *e) {
     const char *equals = strchr(option, '=');
     if (!equals) return err_set(e, ERR_SYNTAX, "-o", "-o %.80s: the form is section.key=value[,value]...", option);
     struct slice name = slice_of(option, (size_t)(equals - option)), rest = slice_str(equals + 1);
     const struct config_option *o = option_of(name);
+    forget(p, name);
     char separator = !o || o->kind == CONFIG_LIST ? ';' : ',';
     if (!memchr(rest.p, separator, rest.n) && !(o && is_range(rest.p))) return add_fixed(p, option, e);
     if (p->n_axes == BACKTEST_MAX_AXES)
         return err_set(e, ERR_FULL, "-o", "more than %d options with several values", BACKTEST_MAX_AXES);
     struct backtest_axis *axis = &p->axes[p->n_axes++];
-    axis->name = copy_text(name);
+    *axis = (struct backtest_axis){.name = copy_text(name)};
     int rc = axis->name ? 0 : no_memory(e);
     while (rc == 0) {
         const char *end = memchr(rest.p, separator, rest.n);
@@ -110,17 +137,17 @@ int backtest_plan_add(struct backtest_plan *p, const struct backtest_point *of, 
 
 /* A value between the ends of "lo..hi": even by ratio where both are positive. Whole where the ends are. */
 static int draw_in_range(const char *value, uint64_t bits, char out[64], struct err *e) {
-    char *end;
-    double low = strtod(value, &end), high = 0, unit = (double)(bits >> 11) * 0x1p-53;
-    bool ok = end != value && strncmp(end, "..", 2) == 0;
-    const char *second = end + 2;
-    if (ok) high = strtod(second, &end);
+    char first[64], *end;
+    const char *dots = strstr(value, ".."), *second = dots + 2;
+    double unit = (double)(bits >> 11) * 0x1p-53;
+    snprintf(first, sizeof first, "%.*s", (int)(dots - value), value);
+    double low = strtod(first, &end);
+    bool ok = end != first && *end == '\0';
+    double high = strtod(second, &end);
     if (!ok || end == second || *end || !(high > low))
         return err_set(e, ERR_SYNTAX, "-o", "%.60s is no range of numbers low..high", value);
     double drawn = low > 0 ? low * fm_exp2(unit * fm_log2(high / low)) : low + unit * (high - low);
-    bool whole = !strpbrk(value, "eE") && strstr(value, "..") && strspn(value, "0123456789-") == strcspn(value, ".") &&
-                 strspn(second, "0123456789-") == strlen(second);
-    if (whole)
+    if (strspn(first, "0123456789-") == strlen(first) && strspn(second, "0123456789-") == strlen(second))
         snprintf(out, 64, "%lld", (long long)(drawn + (drawn < 0 ? -0.5 : 0.5)));
     else
         snprintf(out, 64, "%.4g", drawn);
@@ -196,6 +223,8 @@ static int random_points(struct backtest_plan *p, const char *path, uint64_t n, 
 int backtest_plan_make(const struct backtest_wish *w, struct backtest_plan *out, struct err *e) {
     struct backtest_plan p = {.n_axes = 0};
     int rc = 0;
+    for (size_t k = 0; w->preset && w->preset->options[k] && rc == 0; k++)
+        rc = take_option(&p, w->preset->options[k], e);
     for (size_t k = 0; k < w->n_options && rc == 0; k++) rc = take_option(&p, w->options[k], e);
     for (size_t k = 0; k < p.n_axes && rc == 0 && !w->random; k++)
         for (size_t v = 0; v < p.axes[k].n && rc == 0; v++)
@@ -217,11 +246,7 @@ int backtest_plan_make(const struct backtest_wish *w, struct backtest_plan *out,
 }
 
 void backtest_plan_free(struct backtest_plan *p) {
-    for (size_t k = 0; k < p->n_axes; k++) {
-        for (size_t v = 0; v < p->axes[k].n; v++) mem_free(p->axes[k].values[v]);
-        mem_free(p->axes[k].values);
-        mem_free(p->axes[k].name);
-    }
+    for (size_t k = 0; k < p->n_axes; k++) free_axis(&p->axes[k]);
     for (size_t k = 0; k < p->n_fixed; k++) mem_free(p->fixed[k]);
     for (size_t k = 0; k < p->n_points; k++) backtest_point_free(p->points[k]);
     mem_free(p->fixed);

@@ -4,6 +4,7 @@
 #define RANKD_DAEMON_BACKTEST_PLAN_H
 
 #include "daemon/backtest.h"
+#include "lib/eval/figure.h"
 
 #define BACKTEST_MAX_AXES   32
 #define BACKTEST_MAX_VALUES 1000
@@ -23,7 +24,17 @@ struct backtest_point {   /* one configuration of rankd */
     char *settings; /* where it differs from the defaults, lines "section.key = value", no seed */
 };
 
-struct backtest_wish {  /* from the command line */
+struct backtest_preset {    /* what a shop is after */
+    const char *name;       /* "accuracy" */
+    const char *about;      /* for people */
+    struct figure figure;   /* that decides */
+    const char *options[8]; /* as -o, ending with NULL; -o goes before them */
+};
+extern const struct backtest_preset backtest_presets[]; /* the first one is the default */
+extern const size_t backtest_n_presets;
+
+struct backtest_wish { /* from the command line */
+    const struct backtest_preset *preset;
     char *const *files; /* (n_files) of -c */
     size_t n_files;
     char *const *options; /* (n_options) of -o, each may name several values */

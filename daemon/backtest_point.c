@@ -16,6 +16,13 @@ const struct backtest_ablation backtest_ablations[] = {
 };
 const size_t backtest_n_ablations = sizeof backtest_ablations / sizeof *backtest_ablations;
 
+const struct backtest_preset backtest_presets[] = {
+    {"accuracy", "what comes next stands high in the list", {FIGURE_NDCG, 20}, {NULL}},
+    {"discovery", "finds of the long tail count more", {FIGURE_TAIL_NDCG, 20}, {NULL}},
+    {"probability", "probabilities are true", {FIGURE_LOG_LOSS, 0}, {"model.loss=sampled-softmax"}},
+};
+const size_t backtest_n_presets = sizeof backtest_presets / sizeof *backtest_presets;
+
 static int no_memory(struct err *e) { return err_set(e, ERR_NOMEM, "plan", "no memory for configurations"); }
 
 static char *copy_text(struct slice s) { return config_text_copy(s.n ? s.p : "", s.n); }

@@ -110,10 +110,10 @@ static int judge(struct tested *r, size_t event, size_t end, struct err *e) {
     struct recommend_answer a;
     struct recommend_request q = {.user = backtest_ids_text(w->table.user_ids, ev->user),
                                   .keep_used = w->protocol.keep_used,
-                                  .k = w->protocol.cuts[w->protocol.n_cuts - 1],
+                                  .k = BACKTEST_RANKED,
                                   .wall_ms = ev->ts_ms,
                                   .at_ms = ev->ts_ms};
-    if (q.k < BACKTEST_LIST) q.k = BACKTEST_LIST;
+
     if (r->frozen) backtest_frozen_ask(r->frozen, ev->user, &q);
     engine_publish(r->engine);
     int rc = recommend_rank(r->recommend, &q, &a, e);

@@ -11,7 +11,6 @@
 #include "daemon/ctl.h"
 #include "daemon/log.h"
 #include "lib/base/clock.h"
-#include "lib/model/topk.h"
 
 #define MAX_INPUTS 4096
 #define MAX_JOBS   1024
@@ -62,11 +61,11 @@ static const char help[] =
     "missed)\n"
     "  --keep-used         let the rankings hold items that the user has had\n"
     "  --cold miss|skip    what a target never touched before counts as (default miss)\n"
-    "  --k N,..            lengths of the list (default 5,10,20,50,100)\n"
     "\n"
     "What is run:\n"
     "  -c FILE             a configuration; several are compared\n"
     "  -o section.key=V,.. an option; several values make a grid (between ; where the value is a list)\n"
+    "  --preset P          accuracy (default), discovery or probability: options and the figure that decides\n"
     "  --random N          N points drawn from the grid, in which lo..hi is a range, instead of all\n"
     "  --seeds N           each configuration with N seeds (default 1)\n"
     "  --baselines N,..    default all; none\n"
@@ -103,17 +102,6 @@ static bool take_count(const char *text, uint64_t max, uint64_t *out) {
     if (!take_number(text, 1, (double)max, &v) || v != floor(v)) return false;
     *out = (uint64_t)v;
     return true;
-}
-
-static bool take_cuts(char *text, struct backtest_protocol *p) {
-    uint64_t k;
-    p->n_cuts = 0;
-    for (char *save = NULL, *one = strtok_r(text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
-        bool fits = take_count(one, TOPK_MAX, &k) && p->n_cuts < BACKTEST_MAX_CUTS;
-        if (!fits || (p->n_cuts > 0 && k <= p->cuts[p->n_cuts - 1])) return false;
-        p->cuts[p->n_cuts++] = (uint32_t)k;
-    }
-    return p->n_cuts > 0;
 }
 
 /* A share of the log, or a time. */
@@ -158,8 +146,8 @@ enum {
     REPEATS,
     KEEP_USED,
     COLD,
-    CUTS,
     SHUFFLE,
+    PRESET,
     REPORT,
     BASELINES,
     ABLATIONS,
@@ -190,8 +178,8 @@ static const struct option options[] = {{"log", 1, NULL, LOG},
                                         {"repeats", 0, NULL, REPEATS},
                                         {"keep-used", 0, NULL, KEEP_USED},
                                         {"cold", 1, NULL, COLD},
-                                        {"k", 1, NULL, CUTS},
                                         {"shuffle-ties", 1, NULL, SHUFFLE},
+                                        {"preset", 1, NULL, PRESET},
                                         {"report", 1, NULL, REPORT},
                                         {"baselines", 1, NULL, BASELINES},
                                         {"ablations", 0, NULL, ABLATIONS},
@@ -250,11 +238,9 @@ static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
         return p->repeats = true;
     case KEEP_USED:
         return p->keep_used = true;
-    case COLD:
+    default:
         p->skip_cold = strcmp(arg, "skip") == 0;
         return p->skip_cold || strcmp(arg, "miss") == 0;
-    default:
-        return take_cuts(arg, p);
     }
 }
 
@@ -266,6 +252,10 @@ static bool take_option(int opt, char *arg, struct backtest_options *o) {
         if (!take_number(arg, 0, 0x1p53, &v) || v != floor(v)) return false;
         o->shuffle_seed = (uint64_t)v;
         return o->shuffle = true;
+    case PRESET:
+        for (size_t k = 0; k < backtest_n_presets; k++)
+            if (strcmp(arg, backtest_presets[k].name) == 0) o->wish.preset = &backtest_presets[k];
+        return strcmp(arg, o->wish.preset->name) == 0;
     case REPORT:
         o->report = arg;
         return *arg != '\0';
@@ -336,14 +326,9 @@ int cmd_backtest(int argc, char **argv) {
     uint64_t rejects = 0;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct backtest_options o = {
-        .wish = {.files = lists.configs, .options = c.overrides, .seeds = 1},
+        .wish = {.preset = &backtest_presets[0], .files = lists.configs, .options = c.overrides, .seeds = 1},
         .input = {.files = lists.logs, .topics = lists.topics, .source = "log", .reject = show_reject, .arg = &rejects},
-        .protocol = {.every = 1,
-                     .skip = 0.2,
-                     .until_ms = EVENT_NO_TIME,
-                     .choose = -1,
-                     .cuts = {5, 10, 20, 50, 100},
-                     .n_cuts = 5},
+        .protocol = {.every = 1, .skip = 0.2, .until_ms = EVENT_NO_TIME, .choose = -1},
         .jobs = cores > 0 ? (unsigned)cores : 1};
     struct err e;
     int rc = parse(argc, argv, &c, &lists, &o);

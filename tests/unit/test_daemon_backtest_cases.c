@@ -1,0 +1,156 @@
+/* What a backtest judges, by which choices. */
+#include "tests/unit/backtest_world.h"
+
+/* The targets by name, "a b | c": those before the bar are for choosing. */
+static const char *targets(const struct world *w, char *out, size_t size) {
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t k = 0; k < w->cases.set.n; k++) {
+        struct slice id = backtest_ids_text(w->table.item_ids, w->cases.target[k]);
+        if (k == w->cases.set.figures_from && k > 0) n += (size_t)snprintf(out + n, size - n, " |");
+        n += (size_t)snprintf(out + n, size - n, "%s%.*s", n ? " " : "", (int)id.n, id.p);
+        assert_true(n < size);
+    }
+    return out;
+}
+
+static const char ten[] = "100\tu\ta\tclick\n101\tv\tb\tclick\n102\tu\tc\tview\n103\tu\ta\tclick\n104\tv\td\tclick\n"
+                          "105\tu\te\tclick\n106\tw\ta\tclick\n107\tw\tf\tclick\n108\tu\tg\tview\n109\tv\th\tclick\n";
+
+static void new_pairs_alone_are_judged(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, ten);
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a b c d e a f g h");
+    w->protocol.repeats = true;
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a b c a d e a f g h");
+    assert_int_equal(w->cases.set.cases[3].flags & OUTCOME_REPEAT, OUTCOME_REPEAT);
+    assert_int_equal(w->cases.set.cases[2].flags & OUTCOME_REPEAT, 0);
+}
+
+static void lines_are_counted_whether_judged_or_not(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, ten);
+    w->protocol.every = 2; /* lines 0 2 4 6 8 */
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a c d a g");
+    w->protocol.skip = 0.5; /* from line 5 on */
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a g");
+    w->protocol.every = 1;
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "e a f g h");
+}
+
+static void targets_are_of_the_types_asked_for(void **state) {
+    struct world *w = *state;
+    struct err e;
+    char text[256];
+    read_log(w, ten);
+    w->protocol.targets = "view";
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "c g");
+    w->protocol.targets = "view,nothing";
+    struct backtest_cases none;
+    assert_int_equal(backtest_cases_make(&w->table, &w->protocol, &none, &e), ERR_RANGE);
+    w->protocol.targets = NULL;
+    w->config.types[3].weight = 0; /* view: what does not train is no target unless it is asked for */
+    assert_string_equal(w->config.types[3].name, "view");
+    read_log(w, ten);
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a b d e a f h");
+}
+
+static void cold_targets_are_misses_or_left_out(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, ten);
+    choose_cases(w);
+    assert_int_equal(w->cases.set.cases[0].item_events, 0); /* a, for the first time */
+    assert_int_equal(w->cases.set.cases[5].item_events, 2);
+    w->protocol.skip_cold = true;
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a");
+}
+
+static void the_first_part_is_for_choosing(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, ten);
+    w->protocol.choosing = true;
+    w->protocol.skip = 0.6;
+    choose_cases(w); /* lines 1 to 5 choose: an empty model at the start says nothing */
+    assert_string_equal(targets(w, text, sizeof text), "b c d e | a f g h");
+    assert_int_equal(w->cases.n_choosing, 4);
+    w->protocol.skip = 0;
+    w->protocol.choose = 0.8; /* what was chosen by gives no figures */
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "c d e a f | g h");
+    w->protocol.choose = -1; /* no share at all: then both are the same cases */
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a b c d e a f g h");
+    assert_int_equal(w->cases.set.figures_from, 0);
+    assert_int_equal(w->cases.n_choosing, 2);
+}
+
+static void figures_can_begin_at_a_time(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, ten);
+    w->protocol.until_ms = 107000;
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "f g h");
+    assert_int_equal(w->cases.figures_line, 7);
+    w->protocol.until_ms = 200000;
+    choose_cases(w);
+    assert_int_equal(w->cases.set.n, 0);
+    assert_int_equal(w->cases.set.figures_from, 0);
+}
+
+static void a_moment_is_judged_from_what_was_before(void **state) {
+    struct world *w = *state;
+    char text[256];
+    read_log(w, "100\tu\ta\tclick\n200\tu\tb\tclick\n200\tu\tc\tclick\n200\tu\tb\tclick\n200\tu\ta\tclick\n9000\tu\td\t"
+                "click\n");
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "a b c b d"); /* b twice: both come from before the moment */
+    const struct outcome_case *c = w->cases.set.cases;
+    assert_int_equal(c[1].flags, OUTCOME_BASKET | OUTCOME_RECENT);
+    assert_int_equal(c[2].flags, OUTCOME_BASKET | OUTCOME_RECENT | OUTCOME_SAME_MOMENT);
+    assert_int_equal(c[3].history, 1);
+    assert_int_equal(c[3].item_events, 0);
+    assert_int_equal(c[4].flags, 0); /* an hour and more later */
+    assert_int_equal(c[4].history, 3);
+    assert_int_equal(c[4].item_age_ms, -1);
+}
+
+/* The first case that gives figures begins a moment of its own, though its basket began before. */
+static void figures_never_begin_inside_of_what_chooses(void **state) {
+    struct world *w = *state;
+    read_log(w, "100\tu\ta\tclick\n101\tu\tb\tclick\n101\tu\tc\tclick\n101\tu\td\tclick\n");
+    w->protocol.choosing = true;
+    w->protocol.skip = 0.5;
+    w->protocol.choose = 0.5;
+    choose_cases(w);
+    assert_int_equal(w->cases.set.figures_from, 2);
+    assert_int_equal(w->cases.set.cases[2].flags & OUTCOME_SAME_MOMENT, 0);
+    assert_int_equal(w->cases.set.cases[3].flags & OUTCOME_SAME_MOMENT, OUTCOME_SAME_MOMENT);
+}
+
+int main(void) {
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        T(new_pairs_alone_are_judged),
+        T(lines_are_counted_whether_judged_or_not),
+        T(targets_are_of_the_types_asked_for),
+        T(cold_targets_are_misses_or_left_out),
+        T(the_first_part_is_for_choosing),
+        T(figures_can_begin_at_a_time),
+        T(a_moment_is_judged_from_what_was_before),
+        T(figures_never_begin_inside_of_what_chooses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
