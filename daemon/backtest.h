@@ -17,6 +17,7 @@
 #include "daemon/config.h"
 #include "lib/base/err.h"
 #include "lib/eval/baseline.h"
+#include "lib/eval/calibrator.h"
 #include "lib/eval/metrics.h"
 #include "lib/eval/outcome.h"
 #include "lib/model/recommend.h"
@@ -95,6 +96,13 @@ void backtest_frozen_free(struct backtest_frozen *f); /* NULL is fine */
 int backtest_frozen_add(struct backtest_frozen *f, const struct backtest_event *ev, struct err *e) ERR_MUST_CHECK;
 /* Fills history and exclude of q; valid until the next call. */
 void backtest_frozen_ask(struct backtest_frozen *f, uint32_t user, struct recommend_request *q);
+
+/* Probabilities: no model has any of its own, so that each is asked how sure it could be (lib/eval/calibrator.h); rankd
+ * by its scores and places, baselines by places. ask: for the moment of this case, once; scores (n) may be NULL;
+ * n_candidates: with those that the user has used. add: the outcome of the next case, then it is learned. */
+void backtest_ask_calibrator(struct calibrator *c, const struct backtest_world *w, size_t at, const float *scores,
+                             uint32_t n, uint64_t n_candidates);
+int backtest_add_outcome(struct outcome_run *out, struct calibrator *c, uint32_t place, struct err *e) ERR_MUST_CHECK;
 
 /* What a run of either kind measures of itself. */
 struct backtest_meter {

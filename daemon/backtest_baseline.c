@@ -1,5 +1,5 @@
 /* A baseline through the log: the same moments, the same targets, the same past for all of them. */
-#include <math.h>
+
 #include <string.h>
 
 #include "daemon/backtest.h"
@@ -14,6 +14,7 @@ struct beside {
     struct baseline *baseline;
     struct scores *scores;
     struct ranking *ranking;
+    struct calibrator *calibrator;
     size_t next_case;
     uint32_t *touched;         /* (numbers of items) events so far */
     uint64_t lines;            /* of behaviour so far */
@@ -60,8 +61,11 @@ static int judge(struct beside *r, size_t event, size_t end, struct err *e) {
     if (!r->w->protocol.keep_used) q.excluded = past_used_items(r->past, ev->user, &q.n_excluded);
     ranking_ask(r->ranking, &q, r->ranks, best, &n_best);
     rc = note_list(r, best, q.k ? n_best : 0, e);
+    uint64_t n_ranked = q.n_candidates > q.n_excluded ? q.n_candidates - q.n_excluded : 0;
+    backtest_ask_calibrator(r->calibrator, r->w, first, NULL,
+                            n_ranked < BACKTEST_RANKED ? (uint32_t)n_ranked : BACKTEST_RANKED, q.n_candidates);
     for (uint32_t k = 0; k < n && rc == 0; k++)
-        rc = outcome_run_add(r->out, r->ranks[k] == RANKING_NONE ? OUTCOME_MISS : r->ranks[k], NAN, NAN, e);
+        rc = backtest_add_outcome(r->out, r->calibrator, r->ranks[k] == RANKING_NONE ? OUTCOME_MISS : r->ranks[k], e);
     r->next_case += n;
     return rc;
 }
@@ -105,6 +109,7 @@ int backtest_run_baseline(const struct backtest_world *w, struct backtest_run *r
     backtest_meter_begin(&meter);
     r.touched = mem_zalloc(n_items * sizeof *r.touched);
     int rc = r.touched ? 0 : err_set(e, ERR_NOMEM, "items", "no memory");
+    if (rc == 0) rc = calibrator_new(&r.calibrator, e);
     if (rc == 0) rc = past_new(backtest_ids_count(w->table.user_ids) + 1, n_items, &r.past, e);
     if (rc == 0) rc = scores_new(n_items, &r.scores, e);
     if (rc == 0) rc = ranking_new(n_items, &r.ranking, e);
@@ -118,6 +123,7 @@ int backtest_run_baseline(const struct backtest_world *w, struct backtest_run *r
     ranking_free(r.ranking);
     scores_free(r.scores);
     past_free(r.past);
+    calibrator_free(r.calibrator);
     mem_free(r.touched);
     mem_free(r.targets);
     mem_free(r.ranks);

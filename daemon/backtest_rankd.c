@@ -1,6 +1,6 @@
 /* The model under test through the log: rank, then learn, with the code of the daemon. */
 #include <errno.h>
-#include <math.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +26,7 @@ struct tested {
     struct recommend *recommend;
     struct source *sources; /* (log.n_sources) */
     struct checkpoint *checkpoint;
+    struct calibrator *calibrator;
     struct store *store;
     char dir[4096];
     int lock;
@@ -102,6 +103,20 @@ static int note_list(struct tested *r, const struct recommend_answer *a, struct 
     return n ? outcome_run_list(r->out, items, events, n, r->lines ? r->lines : 1, e) : 0;
 }
 
+/* The outcome of each case of the moment that ends before `end`. */
+static int note_cases(struct tested *r, const struct recommend_answer *a, size_t end, struct err *e) {
+    const struct backtest_cases *c = &r->w->cases;
+    float scores[BACKTEST_RANKED];
+    int rc = 0;
+    for (size_t k = 0; k < a->n; k++) scores[k] = a->hits[k].score;
+    backtest_ask_calibrator(r->calibrator, r->w, r->next_case, scores, (uint32_t)a->n, r->n_touched);
+    for (; rc == 0 && r->next_case < c->set.n && c->event[r->next_case] < end; r->next_case++) {
+        uint32_t place = place_of(r, a, c->target[r->next_case]);
+        rc = backtest_add_outcome(r->out, r->calibrator, place, e);
+    }
+    return rc;
+}
+
 /* The cases of the moment that ends before `end`: one ranking, from the state before it. */
 static int judge(struct tested *r, size_t event, size_t end, struct err *e) {
     const struct backtest_world *w = r->w;
@@ -119,8 +134,7 @@ static int judge(struct tested *r, size_t event, size_t end, struct err *e) {
     int rc = recommend_rank(r->recommend, &q, &a, e);
     if (rc < 0) return rc;
     if (event >= c->figures_event) rc = note_list(r, &a, e);
-    for (; rc == 0 && r->next_case < c->set.n && c->event[r->next_case] < end; r->next_case++)
-        rc = outcome_run_add(r->out, place_of(r, &a, c->target[r->next_case]), NAN, NAN, e);
+    if (rc == 0) rc = note_cases(r, &a, end, e);
     recommend_done(r->recommend);
     return rc;
 }
@@ -217,6 +231,7 @@ int backtest_run_rankd(const struct backtest_world *w, struct backtest_run *run,
     backtest_meter_begin(&meter);
     r.touched = mem_zalloc((backtest_ids_count(w->table.item_ids) + 1) * sizeof *r.touched);
     int rc = r.touched ? 0 : err_set(e, ERR_NOMEM, "items", "no memory");
+    if (rc == 0) rc = calibrator_new(&r.calibrator, e);
     if (rc == 0) rc = open_state(&r, &c, e);
     if (rc == 0) rc = open_sources(&r, &c, e);
     if (rc == 0) rc = run_all(&r, done, e);
@@ -226,6 +241,7 @@ int backtest_run_rankd(const struct backtest_world *w, struct backtest_run *run,
     backtest_frozen_free(r.frozen);
     backtest_log_sources_free(&w->log, r.sources);
     close_state(&r);
+    calibrator_free(r.calibrator);
     mem_free(r.touched);
     return rc;
 }
