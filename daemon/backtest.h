@@ -32,6 +32,7 @@ struct backtest_protocol { /* what is judged and how; the same for every model *
     bool choosing;         /* judge targets of the first part, too, to choose configurations by */
     double choose;         /* its share of the lines; negative: up to where the figures begin */
     const char *targets;   /* names of types, comma-separated; NULL: all whose weight is positive */
+    const char *cohort;    /* a feature that figures are divided by, see backtest_feature_new; NULL */
     bool repeats;          /* judge items, too, that the user has had before */
     bool keep_used;        /* let the ranking hold items that the user has had */
     bool skip_cold;        /* do not judge targets never touched before; else they are misses */
@@ -49,8 +50,8 @@ struct backtest_cases { /* the targets to be predicted, in the order of the log 
 };
 
 /* Chooses what is judged. ERR_RANGE: an unknown name among the targets; ERR_NOMEM. */
-int backtest_cases_make(const struct backtest_table *t, const struct backtest_protocol *p, struct backtest_cases *out,
-                        struct err *e) ERR_MUST_CHECK;
+int backtest_cases_make(const struct backtest_log *l, const struct backtest_table *t, const struct backtest_protocol *p,
+                        struct backtest_cases *out, struct err *e) ERR_MUST_CHECK;
 void backtest_cases_free(struct backtest_cases *c);
 
 struct backtest_world { /* made before the first run, not changed by any */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "daemon/backtest.h"
+#include "daemon/backtest_feature.h"
 #include "daemon/config_priv.h"
 #include "lib/base/mem.h"
 
@@ -22,7 +23,8 @@ struct choosing {
     const struct backtest_table *t;
     const struct backtest_protocol *p;
     struct backtest_cases *out;
-    bool wanted[EVENT_MAX_TYPES]; /* types that are targets */
+    bool wanted[EVENT_MAX_TYPES];     /* types that are targets */
+    struct backtest_feature *feature; /* NULL: none was asked for */
     struct backtest_pairs *had;
     struct item_past *items; /* (numbers of items) */
     struct user_past *users; /* (numbers of users) */
@@ -130,6 +132,7 @@ static int choose_moment(struct choosing *c, size_t from, size_t to, struct err 
                                        .history = user->items,
                                        .type = ev->type,
                                        .flags = flags};
+            if (c->feature) one.feature = backtest_feature_of(c->feature, ev->user, number);
             if (item->events && one.item_age_ms < 0) one.item_age_ms = 0;
             if (user->items && ev->ts_ms - user->last_ms <= RECENT_MS) one.flags |= OUTCOME_RECENT;
             if (backtest_pairs_has(c->had, ev->user, number)) one.flags |= OUTCOME_REPEAT;
@@ -144,6 +147,8 @@ static int choose_moment(struct choosing *c, size_t from, size_t to, struct err 
 static int learn_moment(struct choosing *c, size_t from, size_t to, struct err *e) {
     for (size_t at = from; at < to; at++) {
         const struct backtest_event *ev = &c->t->events[at];
+        int taken = c->feature ? backtest_feature_take(c->feature, at, e) : 0;
+        if (taken < 0) return taken;
         if (!backtest_is_behaviour(ev)) continue;
         struct user_past *user = &c->users[ev->user];
         for (uint32_t k = 0; k < ev->n_items; k++) {
@@ -158,8 +163,8 @@ static int learn_moment(struct choosing *c, size_t from, size_t to, struct err *
     return 0;
 }
 
-int backtest_cases_make(const struct backtest_table *t, const struct backtest_protocol *p, struct backtest_cases *out,
-                        struct err *e) {
+int backtest_cases_make(const struct backtest_log *l, const struct backtest_table *t, const struct backtest_protocol *p,
+                        struct backtest_cases *out, struct err *e) {
     struct backtest_cases made = {.figures_event = t->n};
     struct choosing c = {.t = t, .p = p, .out = &made};
     outcome_set_init(&made.set);
@@ -169,6 +174,7 @@ int backtest_cases_make(const struct backtest_table *t, const struct backtest_pr
     if (rc == 0) rc = backtest_pairs_new(&c.had, e);
     if (rc == 0) rc = find_targets(&c, e);
     if (rc == 0) rc = name_types(&c, e);
+    if (rc == 0 && p->cohort) rc = backtest_feature_new(p->cohort, l, t, &made.set, &c.feature, e);
     if (rc == 0) find_lines(&c);
     for (size_t from = 0, to; from < t->n && rc == 0; from = to) {
         to = backtest_moment_end(t, from);
@@ -176,6 +182,7 @@ int backtest_cases_make(const struct backtest_table *t, const struct backtest_pr
         if (rc == 0) rc = learn_moment(&c, from, to, e);
     }
     if (rc == 0 && made.figures_event == t->n) outcome_set_figures_begin(&made.set); /* no line gives figures */
+    backtest_feature_free(c.feature);
     backtest_pairs_free(c.had);
     mem_free(c.items);
     mem_free(c.users);

@@ -70,7 +70,7 @@ static int make_world(struct backtest_course *b, struct err *e) {
     if (rc == 0) rc = decode(b, e);
     if (rc == 0 && w->table.lines == 0)
         rc = err_set(e, ERR_RANGE, "log", "no event of %zu records can be learned", w->log.n);
-    if (rc == 0) rc = backtest_cases_make(&w->table, &w->protocol, &w->cases, e);
+    if (rc == 0) rc = backtest_cases_make(&w->log, &w->table, &w->protocol, &w->cases, e);
     if (rc == 0) rc = name_world(w, e);
     for (size_t k = 0; k < b->plan.n_points && rc == 0; k++)
         rc = backtest_table_add_types(&w->table, &b->plan.points[k]->config, e);

@@ -57,7 +57,8 @@ static const char help[] =
     "  --freeze            learn nothing from there on: what does learning on the way gain?\n"
     "  --choose SHARE      first part of the lines, by which configurations are chosen (default: what is not scored)\n"
     "  --targets T,..      types to be predicted (default: all of positive weight)\n"
-    "  --repeats           judge items that the user has had before, too (with --keep-used, else all of them are "
+    "  --cohort NAME       figures by the value of this feature of the target, too (user.NAME: of the user)\n"
+    "  --repeats             judge items that the user has had before, too (with --keep-used, else all of them are "
     "missed)\n"
     "  --keep-used         let the rankings hold items that the user has had\n"
     "  --cold miss|skip    what a target never touched before counts as (default miss)\n"
@@ -143,6 +144,7 @@ enum {
     FREEZE,
     CHOOSE,
     TARGETS,
+    COHORT,
     REPEATS,
     KEEP_USED,
     COLD,
@@ -175,6 +177,7 @@ static const struct option options[] = {{"log", 1, NULL, LOG},
                                         {"freeze", 0, NULL, FREEZE},
                                         {"choose", 1, NULL, CHOOSE},
                                         {"targets", 1, NULL, TARGETS},
+                                        {"cohort", 1, NULL, COHORT},
                                         {"repeats", 0, NULL, REPEATS},
                                         {"keep-used", 0, NULL, KEEP_USED},
                                         {"cold", 1, NULL, COLD},
@@ -234,6 +237,9 @@ static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
     case TARGETS:
         p->targets = arg;
         return true;
+    case COHORT:
+        p->cohort = arg;
+        return *arg != '\0';
     case REPEATS:
         return p->repeats = true;
     case KEEP_USED:

@@ -95,7 +95,7 @@ static inline void read_log(struct world *w, const char *text) {
 static inline void choose_cases(struct world *w) {
     struct err e;
     backtest_cases_free(&w->cases);
-    assert_int_equal(backtest_cases_make(&w->table, &w->protocol, &w->cases, &e), 0);
+    assert_int_equal(backtest_cases_make(&w->log, &w->table, &w->protocol, &w->cases, &e), 0);
 }
 
 /* "user item,item;..." of the behaviour, in order. */

@@ -55,7 +55,7 @@ static void targets_are_of_the_types_asked_for(void **state) {
     assert_string_equal(targets(w, text, sizeof text), "c g");
     w->protocol.targets = "view,nothing";
     struct backtest_cases none;
-    assert_int_equal(backtest_cases_make(&w->table, &w->protocol, &none, &e), ERR_RANGE);
+    assert_int_equal(backtest_cases_make(&w->log, &w->table, &w->protocol, &none, &e), ERR_RANGE);
     w->protocol.targets = NULL;
     w->config.types[3].weight = 0; /* view: what does not train is no target unless it is asked for */
     assert_string_equal(w->config.types[3].name, "view");
@@ -140,6 +140,33 @@ static void figures_never_begin_inside_of_what_chooses(void **state) {
     assert_int_equal(w->cases.set.cases[3].flags & OUTCOME_SAME_MOMENT, OUTCOME_SAME_MOMENT);
 }
 
+static const char *feature_of(const struct world *w, size_t at) {
+    return w->cases.set.n_features ? w->cases.set.features[w->cases.set.cases[at].feature] : "";
+}
+
+static void cases_know_the_feature_asked_for(void **state) {
+    struct world *w = *state;
+    write_text(w->items, "a\tbrand=x,brand=z,price=1.50\nb\tbrand=y\n");
+    w->input.items = w->items;
+    w->protocol.cohort = "brand";
+    read_log(w, "{\"type\":\"click\",\"user\":\"u\",\"item\":\"a\",\"ts\":100}\n"
+                "{\"type\":\"click\",\"user\":\"u\",\"item\":\"b\",\"ts\":101}\n"
+                "{\"type\":\"click\",\"user\":\"u\",\"item\":\"c\",\"ts\":102}\n"
+                "{\"type\":\"item\",\"item\":\"a\",\"features\":{\"brand\":7},\"ts\":103}\n"
+                "{\"type\":\"user\",\"user\":\"v\",\"features\":{\"age\":\"old\"},\"ts\":103}\n"
+                "{\"type\":\"click\",\"user\":\"v\",\"item\":\"a\",\"ts\":104}\n");
+    choose_cases(w);
+    assert_string_equal(w->cases.set.feature, "brand");
+    assert_string_equal(feature_of(w, 0), "x"); /* of several the first */
+    assert_string_equal(feature_of(w, 1), "y");
+    assert_string_equal(feature_of(w, 2), "");  /* never described */
+    assert_string_equal(feature_of(w, 3), "7"); /* described anew */
+    w->protocol.cohort = "user.age";
+    choose_cases(w);
+    assert_string_equal(feature_of(w, 0), "");
+    assert_string_equal(feature_of(w, 3), "old");
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -151,6 +178,7 @@ int main(void) {
         T(figures_can_begin_at_a_time),
         T(a_moment_is_judged_from_what_was_before),
         T(figures_never_begin_inside_of_what_chooses),
+        T(cases_know_the_feature_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
