@@ -71,6 +71,7 @@ enum outcome_role {
     OUTCOME_ABLATION,  /* the model under test without a part of it */
     OUTCOME_VARIANT,   /* another configuration of the model under test */
     OUTCOME_HINDSIGHT, /* a baseline with the configuration that turned out best; compared with nothing */
+    OUTCOME_TRIED,     /* another configuration of a baseline */
     OUTCOME_ROLES,
 };
 
