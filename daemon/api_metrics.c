@@ -55,6 +55,7 @@ void api_metrics_write(const struct api *a, struct buf *out) {
                           .model = a->d->engine->model,
                           .l = learner_stats(a->d->learner),
                           .u = users_stats(a->d->engine->model->users),
+                          .n = neighbours_stats(a->d->engine->model->neighbours),
                           .i = a->d->intake ? intake_stats(a->d->intake) : NULL,
                           .memory = api_memory(),
                           .now_ns = clock_steady_ns(),

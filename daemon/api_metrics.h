@@ -13,6 +13,7 @@ struct metrics { /* one scrape */
     const struct model *model;
     const struct learner_stats *l;
     const struct users_stats *u;
+    const struct neighbours_stats *n;
     const struct intake_stats *i; /* NULL without an intake */
     struct store_size size;
     struct api_memory memory;

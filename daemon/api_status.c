@@ -115,10 +115,14 @@ static const char *learning_state(const struct daemon *d) {
     return "running";
 }
 
+static void add_hit_rate(struct buf *b, uint64_t hits, uint64_t misses) {
+    add_double(b, "hit_rate", hits + misses ? (double)hits / (double)(hits + misses) : 1);
+}
+
 static void add_model(struct buf *b, const struct daemon *d) {
     const struct model *m = d->engine->model;
     const struct users_stats *u = users_stats(m->users);
-    uint64_t hits = api_load(&u->hits), asked = hits + api_load(&u->misses);
+    const struct neighbours_stats *n = neighbours_stats(m->neighbours);
     add_stat(b, "items", &m->stats.items);
     add_stat(b, "live_items", &m->stats.live);
     add_u64(b, "max_items", m->params.max_items);
@@ -128,8 +132,16 @@ static void add_model(struct buf *b, const struct daemon *d) {
     add_stat(b, "bytes", &u->cached_bytes);
     add_u64(b, "max_bytes", users_cache_bytes(m->users));
     add_stat(b, "dirty_bytes", &u->dirty_bytes);
-    add_double(b, "hit_rate", asked ? (double)hits / (double)asked : 1);
+    add_hit_rate(b, api_load(&u->hits), api_load(&u->misses));
     add_stat(b, "evicted", &u->evicted);
+    buf_add_char(b, '}');
+    open_object(b, "neighbour_cache");
+    add_stat(b, "rows", &n->cached);
+    add_stat(b, "bytes", &n->cached_bytes);
+    add_u64(b, "max_bytes", neighbours_cache_bytes(m->neighbours));
+    add_stat(b, "dirty_bytes", &n->dirty_bytes);
+    add_hit_rate(b, api_load(&n->hits), api_load(&n->misses));
+    add_stat(b, "evicted", &n->evicted);
     buf_add_char(b, '}');
 }
 

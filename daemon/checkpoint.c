@@ -143,6 +143,7 @@ int checkpoint_begin(struct checkpoint *c, struct err *e) {
     g->bad = NULL;
     g->n_bad = g->cap_bad = 0;
     c->figures.blocks = items_checkpoint_begin(m->items);
+    c->figures.neighbours = neighbours_checkpoint_begin(m->neighbours);
     c->figures.users = n_users;
     c->figures.sequence = g->sequence;
     c->figures.begin_ns = clock_steady_ns() - start;
@@ -196,6 +197,7 @@ static void give_back(struct checkpoint *c) {
 void checkpoint_end(struct checkpoint *c, bool durable) {
     struct engine *g = c->g;
     items_checkpoint_end(g->model->items, durable);
+    neighbours_checkpoint_end(g->model->neighbours, durable);
     users_checkpoint_end(g->model->users, c->users, durable);
     dedup_checkpoint_end(g->model->dedup, durable);
     if (durable) {
@@ -221,7 +223,16 @@ struct checkpoint_figures checkpoint_figures(const struct checkpoint *c) {
 uint64_t checkpoint_estimate(const struct engine *g) {
     const struct model *m = g->model;
     return m->items->n_dirty * (uint64_t)items_block_bytes(m->items) +
-           atomic_load_explicit(&users_stats(m->users)->dirty_bytes, memory_order_relaxed) + m->ops.n;
+           atomic_load_explicit(&users_stats(m->users)->dirty_bytes, memory_order_relaxed) +
+           atomic_load_explicit(&neighbours_stats(m->neighbours)->dirty_bytes, memory_order_relaxed) + m->ops.n;
+}
+
+bool checkpoint_pressing(const struct engine *g) {
+    const struct users *u = g->model->users;
+    const struct neighbours *s = g->model->neighbours;
+    return atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed) > users_cache_bytes(u) / 2 ||
+           atomic_load_explicit(&neighbours_stats(s)->dirty_bytes, memory_order_relaxed) >
+               neighbours_cache_bytes(s) / 2;
 }
 
 bool checkpoint_needed(const struct engine *g) {

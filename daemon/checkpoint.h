@@ -15,10 +15,10 @@
 struct checkpoint;
 
 struct checkpoint_figures {
-    uint64_t sequence; /* up to which it holds */
-    uint64_t bytes;    /* of rows written */
-    uint64_t blocks, users;
-    uint64_t begin_ns, write_ns; /* pause of the learner at begin; time to write and commit */
+    uint64_t sequence;                  /* up to which it holds */
+    uint64_t bytes;                     /* of rows written */
+    uint64_t blocks, users, neighbours; /* of each: values, or rows */
+    uint64_t begin_ns, write_ns;        /* pause of the learner at begin; time to write and commit */
 };
 
 /* An object for reuse: one checkpoint at a time. reader: an epoch reader number for the store thread. */
@@ -35,6 +35,8 @@ struct checkpoint_figures checkpoint_figures(const struct checkpoint *c);
 
 /* Bytes a checkpoint begun now would write, about. Learner. */
 uint64_t checkpoint_estimate(const struct engine *g);
+/* Half of a cache holds what is not durable: learning will have to wait for a checkpoint soon. Learner. */
+bool checkpoint_pressing(const struct engine *g);
 /* Anything at all to write? Learner. */
 bool checkpoint_needed(const struct engine *g);
 

@@ -1,15 +1,28 @@
 /* Checkpoints on the store thread: one write transaction with all that was handed over. */
+#include <string.h>
+
 #include "daemon/checkpoint_priv.h"
 #include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/model/dedup.h"
 
 #define USERS_AT_ONCE 64
+#define ROWS_AT_ONCE  64
 
 static int put(struct checkpoint *c, struct store_txn *t, enum store_table table, struct slice key, struct slice value,
                struct err *e) {
     c->figures.bytes += key.n + value.n;
     return store_put(t, table, key, value, e);
+}
+
+static int del_neighbours(struct store_txn *t, struct slice row, struct err *e) {
+    int rc = 0;
+    for (uint8_t kind = 0; rc == 0 && kind < NEIGHBOUR_KINDS; kind++) {
+        char key[5] = {(char)kind};
+        memcpy(key + 1, row.p, 4);
+        rc = store_del(t, STORE_NEIGHBOUR, slice_of(key, sizeof key), e);
+    }
+    return rc;
 }
 
 static int write_ops(struct checkpoint *c, struct store_txn *t, struct err *e) {
@@ -32,6 +45,9 @@ static int write_ops(struct checkpoint *c, struct store_txn *t, struct err *e) {
             break;
         case MODEL_DEL_USER_TEXT:
             rc = store_del(t, STORE_USER_TEXT, key, e);
+            break;
+        case MODEL_DEL_NEIGHBOURS:
+            rc = del_neighbours(t, key, e);
             break;
         }
     }
@@ -98,6 +114,43 @@ static int write_users(struct checkpoint *c, struct store_txn *t, struct err *e)
     return rc;
 }
 
+struct neighbour_place { /* of a row in c->row */
+    char key[5];
+    size_t at, n;
+};
+
+/* The next rows, copied as above. */
+static size_t gather_neighbours(struct checkpoint *c, struct neighbour_place places[ROWS_AT_ONCE]) {
+    struct model *m = c->g->model;
+    enum neighbour_kind kind;
+    uint32_t row;
+    size_t n = 0;
+    buf_clear(&c->row);
+    epoch_enter(m->epoch, c->reader);
+    for (size_t at = 0; n < ROWS_AT_ONCE && neighbours_checkpoint_next(m->neighbours, &kind, &row, &c->row); n++) {
+        (void)store_key_u8_u32((uint8_t)kind, row, places[n].key);
+        places[n].at = at;
+        places[n].n = c->row.n - at;
+        at = c->row.n;
+    }
+    epoch_leave(m->epoch, c->reader);
+    return n;
+}
+
+/* After the ops, which delete those of erased items. */
+static int write_neighbours(struct checkpoint *c, struct store_txn *t, struct err *e) {
+    struct neighbour_place places[ROWS_AT_ONCE];
+    int rc = 0;
+    neighbours_checkpoint_sort(c->g->model->neighbours);
+    for (size_t n; rc == 0 && (n = gather_neighbours(c, places)) > 0;) {
+        if (c->row.failed) rc = err_set(e, ERR_NOMEM, "checkpoint", "no memory for neighbour rows");
+        for (size_t k = 0; k < n && rc == 0; k++)
+            rc = put(c, t, STORE_NEIGHBOUR, slice_of(places[k].key, sizeof places[k].key),
+                     slice_of(c->row.p + places[k].at, places[k].n), e);
+    }
+    return rc;
+}
+
 static int write_dedup(struct checkpoint *c, struct store_txn *t, struct err *e) {
     uint32_t block;
     struct slice bytes;
@@ -120,7 +173,7 @@ static int write_bad(struct checkpoint *c, struct store_txn *t, struct err *e) {
 
 /* Everything goes into one transaction. Item rows first: what the learner has to set aside for them is given back. */
 static int (*const parts[])(struct checkpoint *c, struct store_txn *t, struct err *e) = {
-    write_items, write_ops, write_users, write_dedup, write_bad, write_small,
+    write_items, write_ops, write_neighbours, write_users, write_dedup, write_bad, write_small,
 };
 
 int checkpoint_write(struct checkpoint *c, struct store *s, struct err *e) {

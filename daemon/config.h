@@ -65,7 +65,7 @@ struct config {
     uint64_t intake_queue_bytes;
     int64_t intake_deadline_ms, intake_max_batch;
 
-    uint64_t queue_bytes, user_cache_bytes;
+    uint64_t queue_bytes, user_cache_bytes, neighbour_cache_bytes;
     int64_t batch_events, batch_time_ms;
     char *kernel;
 

@@ -70,6 +70,11 @@ static void add_model(struct ctl_table *t, struct jdoc_value s) {
              ctl_bytes(b, (double)whole(s, "user_cache.bytes")), ctl_bytes(d, (double)whole(s, "user_cache.max_bytes")),
              100 * jdoc_number(jdoc_get(s, "user_cache.hit_rate"), 0));
     row(t, "user cache", text);
+    snprintf(text, sizeof text, "%s rows in %s of at most %s, %.1f %% hits", count_of(a, s, "neighbour_cache.rows"),
+             ctl_bytes(b, (double)whole(s, "neighbour_cache.bytes")),
+             ctl_bytes(d, (double)whole(s, "neighbour_cache.max_bytes")),
+             100 * jdoc_number(jdoc_get(s, "neighbour_cache.hit_rate"), 0));
+    row(t, "neighbours", text);
     row(t, "queue", ctl_bytes(a, (double)whole(s, "queue_bytes")));
     snprintf(text, sizeof text, "%s, the last %s in %s; longest pause %s", count_of(a, s, "checkpoint.count"),
              ctl_bytes(b, (double)whole(s, "checkpoint.last_bytes")),

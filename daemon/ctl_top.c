@@ -173,6 +173,9 @@ static void add_figures(struct buf *f, const struct sample *a, const struct samp
     buf_printf(f, "user cache  %s users  %s of %s  %.1f %% hits\n", whole(x[0], b, "users_cached"),
                ctl_bytes(x[1], get(b, "user_cache.bytes")), ctl_bytes(x[2], get(b, "user_cache.max_bytes")),
                100 * get(b, "user_cache.hit_rate"));
+    buf_printf(f, "neighbours  %s rows  %s of %s  %.1f %% hits\n", whole(x[0], b, "neighbour_cache.rows"),
+               ctl_bytes(x[1], get(b, "neighbour_cache.bytes")), ctl_bytes(x[2], get(b, "neighbour_cache.max_bytes")),
+               100 * get(b, "neighbour_cache.hit_rate"));
     buf_printf(f, "memory      %s (anonymous %s)\n", ctl_bytes(x[0], get(b, "memory.rss")),
                ctl_bytes(x[1], get(b, "memory.rss_anon")));
 }

@@ -129,8 +129,13 @@ static int load_types(struct engine *g, struct store *store, struct err *e) {
     return rc;
 }
 
-static int backing_get(void *arg, struct slice id, struct buf *out, struct err *e) {
+static int get_user(void *arg, struct slice id, struct buf *out, struct err *e) {
     return store_get(arg, STORE_USER, id, out, e);
+}
+
+static int get_neighbours(void *arg, enum neighbour_kind kind, uint32_t a, struct buf *out, struct err *e) {
+    char key[5];
+    return store_get(arg, STORE_NEIGHBOUR, store_key_u8_u32((uint8_t)kind, a, key), out, e);
 }
 
 static int hash_epoch(struct engine *g, struct err *e) {
@@ -156,7 +161,7 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     g->generation = 1;
     g->epoch_dirty = true;
     g->epoch_sequence = 1;
-    struct user_backing backing = {store ? backing_get : NULL, store};
+    struct user_backing backing = {store ? get_user : NULL, store};
     const struct kernel *kernel = kernel_pick(c->kernel);
     struct model_params p;
     int rc = load_types(g, store, e);
@@ -166,6 +171,9 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     fill_params(g, &p);
     if (rc == 0) rc = hash_epoch(g, e);
     if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
+    if (rc == 0 && store)
+        neighbours_set_backing(g->model->neighbours, c->neighbour_cache_bytes,
+                               &(struct neighbour_backing){get_neighbours, store});
     if (rc == 0)
         *out = g;
     else

@@ -72,8 +72,8 @@ struct engine {
     _Atomic uint64_t by_type[EVENT_MAX_TYPES];
 };
 
-/* An empty engine over a store for user rows (NULL = none: everything must fit into the cache), with the event types
- * that the store knows. n_readers as in model_new. */
+/* An empty engine over a store for user and neighbour rows (NULL = none: everything must fit into the cache), with the
+ * event types that the store knows. n_readers as in model_new. */
 int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out,
                struct err *e) ERR_MUST_CHECK;
 void engine_free(struct engine *g);
@@ -89,8 +89,8 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
 void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out);
 
 /* Applies one record: learns it, or counts it as skipped. source: from engine_source. *reason tells which. An error
- * means that the record was not applied and must be given again later: ERR_FULL (users: a checkpoint is needed first),
- * ERR_NOMEM, ERR_CORRUPT, ERR_IO. */
+ * means that the record was not applied and must be given again later: ERR_FULL (users, neighbours: a checkpoint is
+ * needed first), ERR_NOMEM, ERR_CORRUPT, ERR_IO. */
 int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
                  enum event_reason *reason, struct err *e) ERR_MUST_CHECK;
 

@@ -92,12 +92,15 @@ static void settle_checkpoint(struct learner *l) {
     set(&l->stats.last_checkpoint_bytes, f.bytes);
     set(&l->stats.last_checkpoint_users, f.users);
     set(&l->stats.last_checkpoint_blocks, f.blocks);
+    set(&l->stats.last_checkpoint_neighbours, f.neighbours);
     histogram_add(&l->stats.checkpoint_seconds, f.write_ns);
     atomic_store(&l->ticket_done, atomic_load(&l->ticket_begun));
     if (l->o.durable) l->o.durable(l->o.arg);
-    log_line(LOG_DEBUG, "checkpoint", " sequence=%llu bytes=%llu users=%llu blocks=%llu write_ms=%.1f pause_ms=%.3f",
+    log_line(LOG_DEBUG, "checkpoint",
+             " sequence=%llu bytes=%llu users=%llu blocks=%llu neighbours=%llu write_ms=%.1f pause_ms=%.3f",
              (unsigned long long)f.sequence, (unsigned long long)f.bytes, (unsigned long long)f.users,
-             (unsigned long long)f.blocks, (double)f.write_ns / 1e6, (double)f.begin_ns / 1e6);
+             (unsigned long long)f.blocks, (unsigned long long)f.neighbours, (double)f.write_ns / 1e6,
+             (double)f.begin_ns / 1e6);
 }
 
 static bool begin_checkpoint(struct learner *l) {
@@ -121,7 +124,7 @@ static bool begin_checkpoint(struct learner *l) {
     return true;
 }
 
-/* Time for the next one? By the write budget between the two intervals; at once when somebody asked, or when the user
+/* Time for the next one? By the write budget between the two intervals; at once when somebody asked, or when a
  * cache is half full of rows that are not durable. */
 static bool checkpoint_due(struct learner *l) {
     if (l->in_flight) return false;
@@ -131,9 +134,7 @@ static bool checkpoint_due(struct learner *l) {
     if (l->failed && since_ms < AFTER_FAIL_MS) return false;
     if (l->forced) return true;
     if (!checkpoint_needed(l->o.engine)) return false;
-    const struct users *u = l->o.engine->model->users;
-    uint64_t dirty = atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed);
-    if (dirty > users_cache_bytes(u) / 2) {
+    if (checkpoint_pressing(l->o.engine)) {
         add(&l->stats.checkpoint_forced, 1);
         return true;
     }

@@ -17,7 +17,7 @@ struct learner_stats { /* relaxed atomics, any thread */
     _Atomic uint64_t batches, publishes, checkpoints, checkpoint_failures, checkpoint_bytes, checkpoint_forced,
         budget_overrun;
     _Atomic uint64_t last_checkpoint_ns, last_checkpoint_bytes, last_checkpoint_users, last_checkpoint_blocks,
-        last_pause_ns, longest_pause_ns;
+        last_checkpoint_neighbours, last_pause_ns, longest_pause_ns;
     _Atomic uint64_t waits_for_checkpoint; /* learning paused because the user cache held nothing durable */
     _Atomic uint64_t learn_errors;         /* records that had to be given again */
     _Atomic uint64_t busy_ns;              /* time spent on batches */

@@ -42,7 +42,7 @@ static int write_checkpoint(struct replay *r, struct err *e) {
 static int apply_one(struct replay *r, const struct batch *b, const struct record *rec, struct err *e) {
     enum event_reason reason;
     int rc = engine_apply(r->engine, b->source->index, b->partition, rec, &reason, e);
-    if (rc == ERR_FULL) { /* the user cache wants to be written first */
+    if (rc == ERR_FULL) { /* a cache wants to be written first */
         rc = write_checkpoint(r, e);
         if (rc == 0) rc = engine_apply(r->engine, b->source->index, b->partition, rec, &reason, e);
     }
@@ -55,9 +55,7 @@ static int apply_batch(struct replay *r, const struct batch *b, struct err *e) {
     if (rc < 0) return rc;
     r->records += b->n;
     engine_publish(r->engine);
-    const struct users *u = r->engine->model->users;
-    uint64_t dirty = atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed);
-    if (checkpoint_estimate(r->engine) > CHECKPOINT_BYTES * UINT64_C(4) || dirty > users_cache_bytes(u) / 2)
+    if (checkpoint_estimate(r->engine) > CHECKPOINT_BYTES * UINT64_C(4) || checkpoint_pressing(r->engine))
         rc = write_checkpoint(r, e);
     if (r->o->progress) r->o->progress(r->o->arg, r->records);
     return rc;

@@ -251,8 +251,10 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
         return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
     uint32_t row = items_find(m->items, id);
     if (row == ITEM_NONE) return 0;
-    neighbours_erase(m->neighbours, row);
-    int rc = items_remove(m->items, row, e);
+    if (ops_put_row(&m->ops, MODEL_DEL_NEIGHBOURS, row, slice_of("", 0)) < 0)
+        return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
+    int rc = neighbours_erase(m->neighbours, row, e);
+    if (rc == 0) rc = items_remove(m->items, row, e);
     if (rc == 0) recent_remove(m->recent, row);
     return rc;
 }

@@ -95,8 +95,16 @@ void model_publish(struct model *m);
 /* After items, recent events and the dedup window were loaded: rebuilds the serving copy. Before other threads run. */
 int model_load_end(struct model *m, int64_t clock_ms, struct err *e) ERR_MUST_CHECK;
 
-enum model_op { MODEL_PUT_ID = 1, MODEL_PUT_ITEM_TEXT, MODEL_DEL_ITEM_TEXT, MODEL_PUT_USER_TEXT, MODEL_DEL_USER_TEXT };
-/* Walks a taken ops buffer: 1 and the next change (key: row as u32 big-endian for ids, else the id), 0 at the end. */
+enum model_op {
+    MODEL_PUT_ID = 1,
+    MODEL_PUT_ITEM_TEXT,
+    MODEL_DEL_ITEM_TEXT,
+    MODEL_PUT_USER_TEXT,
+    MODEL_DEL_USER_TEXT,
+    MODEL_DEL_NEIGHBOURS /* of all kinds; before the rows of the checkpoint are written */
+};
+/* Walks a taken ops buffer: 1 and the next change (key: item row as u32 big-endian for ids and neighbours, else the
+ * id), 0 at the end. */
 int model_ops_next(struct slice *rest, enum model_op *op, struct slice *key, struct slice *value);
 
 #endif

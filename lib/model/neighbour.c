@@ -1,15 +1,11 @@
-/* The table of neighbour rows. */
+/* The table of neighbour rows: touching, adding, asking. */
 #include "lib/model/neighbour.h"
-
-#include <string.h>
 
 #include "lib/base/check.h"
 #include "lib/base/mem.h"
 #include "lib/model/neighbour_priv.h"
 
-static size_t table_bytes(const struct neighbours *s) {
-    return (size_t)s->params->max_items * NEIGHBOUR_KINDS * sizeof *s->rows;
-}
+#define STORED_LIMIT 65536u
 
 static int check_params(const struct model_params *p, struct err *e) {
     if (p->neighbours < 1 || p->neighbours > NEIGHBOUR_MAX)
@@ -24,16 +20,23 @@ int neighbours_new(const struct model_params *p, const struct items *items, stru
     int rc = check_params(p, e);
     if (rc < 0) return rc;
     struct neighbours *s = mem_zalloc(sizeof *s);
-    if (!s) return err_set(e, ERR_NOMEM, "neighbours", "no memory for the table of neighbours");
+    if (!s) return neighbour_no_memory(e);
     s->params = p;
     s->items = items;
     s->epoch = epoch;
+    s->cache_bytes = UINT64_MAX;
     s->period = 1;
     s->erasures = 1;
+    s->interval = 1;
     s->half_life_ms[NEIGHBOUR_FORWARD] = s->half_life_ms[NEIGHBOUR_BACKWARD] = (double)p->pair_half_life_ms;
     s->half_life_ms[NEIGHBOUR_SUCCESSOR] = (double)p->successor_half_life_ms;
-    s->rows = mem_map(table_bytes(s));
-    if (s->rows) {
+    s->n_keys = (size_t)p->max_items * NEIGHBOUR_KINDS;
+    buf_init(&s->stored, STORED_LIMIT);
+    s->rows = mem_map(s->n_keys * sizeof *s->rows);
+    s->resident = mem_map(s->n_keys * sizeof *s->resident);
+    s->list = mem_map(s->n_keys * sizeof *s->list);
+    s->flight = mem_map(s->n_keys * sizeof *s->flight);
+    if (s->rows && s->resident && s->list && s->flight) {
         *out = s;
         return 0;
     }
@@ -41,61 +44,69 @@ int neighbours_new(const struct model_params *p, const struct items *items, stru
     return err_set(e, ERR_NOMEM, "model.max_items", "no address space for the neighbours of %u items", p->max_items);
 }
 
+void neighbours_set_backing(struct neighbours *s, uint64_t cache_bytes, const struct neighbour_backing *backing) {
+    CHECK(s->n_resident == 0);
+    s->backing = *backing;
+    s->cache_bytes = backing->get ? cache_bytes : UINT64_MAX;
+}
+
 void neighbours_free(struct neighbours *s) {
     if (!s) return;
-    size_t n = (size_t)atomic_load_explicit(&s->items->n_rows, memory_order_relaxed) * NEIGHBOUR_KINDS;
-    for (size_t key = 0; s->rows && key < n; key++) mem_free(atomic_load_explicit(&s->rows[key], memory_order_relaxed));
-    mem_unmap(s->rows, table_bytes(s));
+    if (s->in_flight) neighbours_checkpoint_end(s, false);
+    for (uint32_t k = 0; s->resident && k < s->n_resident; k++) mem_free(neighbour_at(s, s->resident[k]));
+    mem_unmap(s->rows, s->n_keys * sizeof *s->rows);
+    mem_unmap(s->resident, s->n_keys * sizeof *s->resident);
+    mem_unmap(s->list, s->n_keys * sizeof *s->list);
+    mem_unmap(s->flight, s->n_keys * sizeof *s->flight);
+    buf_free(&s->stored);
     mem_free(s);
 }
 
-static _Atomic(struct neighbour_row *) *slot_of(const struct neighbours *s, enum neighbour_kind kind, uint32_t a) {
-    return &s->rows[(size_t)a * NEIGHBOUR_KINDS + kind];
-}
-
-static struct neighbour_row *row_of(const struct neighbours *s, enum neighbour_kind kind, uint32_t a) {
-    return atomic_load_explicit(slot_of(s, kind, a), memory_order_relaxed);
+int neighbour_no_memory(struct err *e) {
+    return err_set(e, ERR_NOMEM, "neighbours", "no memory for a row of neighbours");
 }
 
 void neighbours_prefetch(const struct neighbours *s, enum neighbour_kind kind, uint32_t a) {
-    __builtin_prefetch(row_of(s, kind, a));
+    __builtin_prefetch(neighbour_at(s, neighbour_key(kind, a)));
 }
 
-static void account(struct neighbours *s, uint64_t rows, uint64_t bytes) { /* differences, modulo 2^64 */
-    neighbour_count(&s->stats.cached, rows);
-    neighbour_count(&s->stats.cached_bytes, bytes);
-}
+static uint32_t at_most(uint32_t n, uint32_t most) { return n < most ? n : most; }
 
-static void unlink_row(struct neighbours *s, _Atomic(struct neighbour_row *) *slot) {
-    struct neighbour_row *r = atomic_load_explicit(slot, memory_order_relaxed);
-    if (!r) return;
-    atomic_store_explicit(slot, NULL, memory_order_release);
-    account(s, (uint64_t)-1, -(uint64_t)neighbour_row_bytes(r->cap));
-    epoch_retire(s->epoch, r, neighbour_row_bytes(r->cap), mem_free);
-}
-
-static int no_memory(struct err *e) { return err_set(e, ERR_NOMEM, "neighbours", "no memory for a row of neighbours"); }
-
-static int start_row(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t n_more,
-                     struct neighbour_row **out, struct err *e) {
-    struct neighbour_row *r = neighbour_row_new(n_more, s->params->neighbours);
-    if (!r) return no_memory(e);
-    r->generation = neighbour_generation(s, a);
-    r->erasures = s->erasures;
-    account(s, 1, neighbour_row_bytes(r->cap));
-    atomic_store_explicit(slot_of(s, kind, a), r, memory_order_release);
+/* A row that is not here: what the backing has, or an empty one, with room for n_more. */
+static int load_row(struct neighbours *s, uint32_t key, uint32_t n_more, struct neighbour_row **out, struct err *e) {
+    uint32_t most = s->params->neighbours, n = n_more;
+    struct neighbour_stored stored = {.n = 0};
+    int rc = neighbour_fetch(s, key, &s->stored, &stored, e);
+    if (rc < 0 && rc != ERR_MISSING) return rc;
+    if (rc == 0) n = stored.n + n_more > most ? (stored.n > most ? stored.n : most) : stored.n + n_more;
+    uint32_t cap = neighbour_cap(n, most);
+    int room = neighbour_room(s, neighbour_row_bytes(cap), e);
+    if (room < 0) return room;
+    struct neighbour_row *r = neighbour_row_new(cap);
+    if (!r) return neighbour_no_memory(e);
+    r->generation = neighbour_generation(s, key / NEIGHBOUR_KINDS);
+    if (rc == 0)
+        neighbour_fill_row(&stored, r);
+    else
+        r->erasures = s->erasures;
+    neighbour_link(s, key, r);
     *out = r;
     return 0;
 }
 
-static int grow_row(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t need,
-                    struct neighbour_row **out, struct err *e) {
-    struct neighbour_row *old = *out, *r = neighbour_row_grown(old, need, s->params->neighbours);
-    if (!r) return no_memory(e);
-    account(s, 0, neighbour_row_bytes(r->cap) - neighbour_row_bytes(old->cap));
-    atomic_store_explicit(slot_of(s, kind, a), r, memory_order_release);
+static int grow_row(struct neighbours *s, uint32_t need, struct neighbour_row **row, struct err *e) {
+    struct neighbour_row *old = *row;
+    uint32_t cap = neighbour_cap(need, s->params->neighbours);
+    uint64_t more = neighbour_row_bytes(cap) - neighbour_row_bytes(old->cap);
+    int rc = neighbour_room(s, more, e);
+    if (rc < 0) return rc;
+    struct neighbour_row *r = neighbour_row_grown(old, cap);
+    if (!r) return neighbour_no_memory(e);
+    if (atomic_load_explicit(&r->interval, memory_order_relaxed) == s->interval) s->dirty_now += more;
+    neighbour_account(s, 0, more);
+    atomic_store_explicit(&s->rows[r->key], r, memory_order_release);
     epoch_retire(s->epoch, old, neighbour_row_bytes(old->cap), mem_free);
-    *out = r;
+    *row = r;
     return 0;
 }
 
@@ -106,57 +117,93 @@ static void prefetch_entries(const struct neighbours *s, struct neighbour_row *r
 }
 
 int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t n_more, struct err *e) {
-    uint32_t most = s->params->neighbours;
+    uint32_t most = s->params->neighbours, key = neighbour_key(kind, a);
     CHECK(a < s->params->max_items);
-    struct neighbour_row *r = row_of(s, kind, a);
-    if (n_more > most) n_more = most;
-    if (!r) {
-        int rc = start_row(s, kind, a, n_more, &r, e);
-        if (rc < 0) return rc;
-    }
+    struct neighbour_row *r = neighbour_at(s, key);
+    n_more = at_most(n_more, most);
+    neighbour_count(r ? &s->stats.hits : &s->stats.misses, 1);
+    int rc = r ? 0 : load_row(s, key, n_more, &r, e);
+    if (rc < 0) return rc;
     prefetch_entries(s, r);
     if (r->touched != s->period) {
         r->touched = s->period;
         r->reserved = 0;
     }
-    uint32_t reserved = r->reserved + n_more < most ? r->reserved + n_more : most, need = r->n + reserved;
-    if (need > most) need = most;
-    if (need > r->cap) {
-        int rc = grow_row(s, kind, a, need, &r, e);
-        if (rc < 0) return rc;
-    }
-    r->reserved = (uint16_t)reserved;
-    return 0;
+    r->recent = true;
+    uint32_t reserved = at_most(r->reserved + n_more, most), need = at_most(r->n + reserved, most);
+    if (need > r->cap) rc = grow_row(s, need, &r, e);
+    if (rc == 0) rc = neighbour_set_aside(s, r, e);
+    if (rc == 0) r->reserved = (uint16_t)reserved;
+    return rc;
 }
 
 void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t b, float weight,
                     int64_t t_ms) {
-    struct neighbour_row *r = row_of(s, kind, a);
+    struct neighbour_row *r = neighbour_at(s, neighbour_key(kind, a));
     CHECK(r && r->touched == s->period && b < s->params->max_items);
     if (r->reserved) r->reserved--;
     neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms);
 }
 
-void neighbours_publish(struct neighbours *s) { s->period++; }
-
-void neighbours_erase(struct neighbours *s, uint32_t a) {
-    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++) unlink_row(s, slot_of(s, (enum neighbour_kind)kind, a));
-    s->erasures++;
+void neighbours_publish(struct neighbours *s) {
+    s->period++;
+    (void)neighbour_make_room(s, 0); /* what one event needed beyond the bound goes when it can */
+    atomic_store_explicit(&s->stats.dirty, (uint64_t)s->n_list + s->n_flight, memory_order_relaxed);
+    atomic_store_explicit(&s->stats.dirty_bytes, s->dirty_now + s->dirty_in_flight, memory_order_relaxed);
 }
 
-int neighbours_peek(const struct neighbours *s, enum neighbour_kind kind, uint32_t a, struct neighbour_list *out,
-                    struct err *e) {
-    (void)e;
-    const struct neighbour_row *r = atomic_load_explicit(slot_of(s, kind, a), memory_order_acquire);
-    out->n = 0;
-    if (r) neighbour_row_copy(r, out);
+int neighbours_erase(struct neighbours *s, uint32_t a, struct err *e) {
+    for (uint32_t key = a * NEIGHBOUR_KINDS; key < (a + 1) * NEIGHBOUR_KINDS; key++) {
+        struct neighbour_row *r = neighbour_at(s, key);
+        int rc = r ? neighbour_set_aside(s, r, e) : 0;
+        if (rc < 0) return rc;
+    }
+    for (uint32_t key = a * NEIGHBOUR_KINDS; key < (a + 1) * NEIGHBOUR_KINDS; key++) {
+        struct neighbour_row *r = neighbour_at(s, key);
+        if (!r) continue;
+        neighbour_unmark(s, r);
+        neighbour_unlink(s, r);
+    }
+    s->erasures++;
     return 0;
 }
 
-int neighbours_read(const struct neighbours *s, unsigned reader, enum neighbour_kind kind, uint32_t a,
+int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, struct neighbour_list *out,
+                    struct err *e) {
+    uint32_t key = neighbour_key(kind, a);
+    struct neighbour_row *r = neighbour_at(s, key);
+    struct neighbour_stored stored;
+    out->n = 0;
+    if (r) {
+        (void)neighbour_row_copy(r, out);
+        return 0;
+    }
+    int rc = neighbour_fetch(s, key, &s->stored, &stored, e);
+    if (rc == 0) neighbour_fill_list(&stored, out);
+    return rc == ERR_MISSING ? 0 : rc;
+}
+
+int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind kind, uint32_t a,
                     struct neighbour_list *out, struct err *e) {
-    (void)reader;
-    return neighbours_peek(s, kind, a, out, e);
+    uint32_t key = neighbour_key(kind, a);
+    const struct neighbour_row *r = atomic_load_explicit(&s->rows[key], memory_order_acquire);
+    out->n = 0;
+    if (r) {
+        (void)neighbour_row_copy(r, out);
+        return 0;
+    }
+    if (!s->backing.get) return 0;
+    struct neighbour_stored stored;
+    struct buf bytes;
+    buf_init(&bytes, STORED_LIMIT);
+    epoch_leave(s->epoch, reader);
+    int rc = neighbour_fetch(s, key, &bytes, &stored, e);
+    epoch_enter(s->epoch, reader);
+    atomic_fetch_add_explicit(&s->stats.reads, 1, memory_order_relaxed);
+    if (rc == 0) neighbour_fill_list(&stored, out);
+    buf_free(&bytes);
+    return rc == ERR_MISSING ? 0 : rc;
 }
 
 const struct neighbours_stats *neighbours_stats(const struct neighbours *s) { return &s->stats; }
+uint64_t neighbours_cache_bytes(const struct neighbours *s) { return s->cache_bytes; }

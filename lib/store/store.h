@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
 
-#define STORE_FORMAT 2
+#define STORE_FORMAT 3
 
 #define STORE_KEY_MAX   511         /* bytes of a key; at least 1. Longer ones are ERR_RANGE */
 #define STORE_VALUE_MAX 0x3FFFFFFFu /* bytes of a value */
@@ -31,6 +31,7 @@ enum store_table {
     STORE_POSITION,  /* source name, NUL, partition u32 -> position */
     STORE_JOURNAL,   /* first sequence u64, kind u8 -> run, or epoch */
     STORE_BAD,       /* number u64 -> bad event */
+    STORE_NEIGHBOUR, /* kind u8, item row u32 -> neighbour row (lib/model/neighbour.h) */
     STORE_TABLES
 };
 const char *store_table_name(enum store_table t);
@@ -103,6 +104,11 @@ int store_size(struct store *s, struct store_size *out, struct err *e) ERR_MUST_
 static inline struct slice store_key_u32(uint32_t v, char out[4]) {
     for (int k = 0; k < 4; k++) out[k] = (char)(v >> (24 - 8 * k));
     return slice_of(out, 4);
+}
+static inline struct slice store_key_u8_u32(uint8_t kind, uint32_t v, char out[5]) {
+    out[0] = (char)kind;
+    (void)store_key_u32(v, out + 1);
+    return slice_of(out, 5);
 }
 static inline struct slice store_key_u64(uint64_t v, char out[8]) {
     for (int k = 0; k < 8; k++) out[k] = (char)(v >> (56 - 8 * k));

@@ -54,7 +54,7 @@ int store_reader_enter(struct store *s, MDB_txn **out, struct err *e) ERR_MUST_C
 void store_reader_leave(struct store *s, MDB_txn *t);
 
 /* store_row.c */
-enum store_key_kind { STORE_KEY_TEXT, STORE_KEY_U32, STORE_KEY_U64, STORE_KEY_SOURCE };
+enum store_key_kind { STORE_KEY_TEXT, STORE_KEY_U32, STORE_KEY_U64, STORE_KEY_U8_U32, STORE_KEY_SOURCE };
 enum { STORE_KEY_PRINT = 160 };
 /* The key for a person: a number, or text with the unprintable escaped; cut when long. */
 void store_key_print(enum store_table table, struct slice key, char out[STORE_KEY_PRINT]);

@@ -21,6 +21,7 @@ static const struct {
     [STORE_POSITION] = {"position", STORE_KEY_SOURCE},
     [STORE_JOURNAL] = {"journal", STORE_KEY_U64},
     [STORE_BAD] = {"bad", STORE_KEY_U64},
+    [STORE_NEIGHBOUR] = {"neighbour", STORE_KEY_U8_U32},
 };
 
 const char *store_table_name(enum store_table t) {
@@ -60,6 +61,9 @@ void store_key_print(enum store_table table, struct slice key, char out[STORE_KE
     enum store_key_kind kind = tables[table].kind;
     if ((kind == STORE_KEY_U32 && key.n == 4) || (kind == STORE_KEY_U64 && key.n == 8)) {
         snprintf(out, STORE_KEY_PRINT, "%llu", (unsigned long long)key_number(key));
+    } else if (kind == STORE_KEY_U8_U32 && key.n == 5) {
+        snprintf(out, STORE_KEY_PRINT, "%u/%llu", (unsigned)(uint8_t)key.p[0],
+                 (unsigned long long)key_number(slice_of(key.p + 1, 4)));
     } else if (kind == STORE_KEY_SOURCE && key.n >= 5 && key.p[key.n - 5] == 0) {
         size_t n = print_text(slice_of(key.p, key.n - 5), out, STORE_KEY_PRINT - 24);
         snprintf(out + n, STORE_KEY_PRINT - n, " partition %llu",

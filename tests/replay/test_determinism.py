@@ -40,9 +40,11 @@ def test_digest_depends_on_the_log(origin, make_rankd, lines):
     {"learner__batch_events": 1},
     {"learner__batch_events": 7, "learner__batch_time": "1ms"},
     {"learner__user_cache": "64KiB"},
+    {"learner__neighbour_cache": "64KiB"},
     {"learner__kernel": "portable"},
     {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "checkpoint__write_budget": "16GiB/s"},
-    {"learner__user_cache": "64KiB", "learner__kernel": "portable", "learner__batch_events": 3},
+    {"learner__user_cache": "64KiB", "learner__neighbour_cache": "64KiB", "learner__kernel": "portable",
+     "learner__batch_events": 3},
 ], ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()) or "defaults")
 def test_replay_gives_the_same_digest(origin, options):
     again = origin.replay("again", "--log", origin.log_dir, **options)
@@ -55,7 +57,7 @@ def test_replay_by_the_journal_gives_the_same_digest(origin):
 
 
 @pytest.mark.parametrize("options", [
-    {"learner__batch_events": 5, "learner__user_cache": "64KiB"},
+    {"learner__batch_events": 5, "learner__user_cache": "64KiB", "learner__neighbour_cache": "64KiB"},
     {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "learner__kernel": "portable"},
 ], ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()))
 def test_a_daemon_on_a_copy_of_the_log_learns_the_same(origin, make_rankd, options):

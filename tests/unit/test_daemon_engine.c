@@ -36,6 +36,7 @@ static char *const small[] = {"model.dim=16",
                               "model.recent_events=300",
                               "events.dedup_window=1500",
                               "learner.user_cache=64KiB",
+                              "learner.neighbour_cache=64KiB",
                               "checkpoint.map_size=256MiB",
                               "events.bad_events_kept=20"};
 
@@ -61,6 +62,12 @@ static void new_bench(struct bench *b) {
     snprintf(b->dir, sizeof b->dir, "/tmp/rankd-engine-XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     assert_int_equal(config_load(&b->config, NULL, small, sizeof small / sizeof *small, &e), 0);
+    open_bench(b);
+}
+
+static void large_caches(struct bench *b) {
+    b->config.user_cache_bytes = b->config.neighbour_cache_bytes = 1u << 30;
+    close_bench(b);
     open_bench(b);
 }
 
@@ -154,7 +161,7 @@ static int make_expected(void **state) {
     (void)state;
     struct bench b;
     new_bench(&b);
-    b.config.user_cache_bytes = 1u << 30;
+    large_caches(&b);
     apply_all(&b, 0, RECORDS, 0);
     digest_of(&b, &expected);
     free_bench(&b);
@@ -180,9 +187,9 @@ struct faults {
     uint64_t at, seen, left;
 };
 
-static void apply_click(struct bench *b, uint64_t offset, bool erase) {
+static void apply_click(struct bench *b, uint64_t offset, const char *id, bool erase) {
     struct err e;
-    struct event_item item = {slice_str("i"), 0, 0};
+    struct event_item item = {slice_str(id), 0, 0};
     struct record r = {.offset = offset, .next = offset + 1, .arrival_ms = EVENT_NO_TIME};
     enum event_reason reason;
     r.event = (struct event){.kind = erase ? EVENT_DELETE : EVENT_BEHAVIOUR,
@@ -202,9 +209,12 @@ static void test_checkpoint_before_an_erasure_does_not_matter(void **state) {
     for (int between = 0; between < 2; between++) {
         struct bench b;
         new_bench(&b);
-        apply_click(&b, 1, false);
+        apply_click(&b, 1, "i", false);
+        apply_click(&b, 2, "j", false); /* a neighbour, both ways */
         if (between) assert_int_equal(write_checkpoint(&b), 0);
-        apply_click(&b, 2, true);
+        apply_click(&b, 3, "i", true);
+        apply_click(&b, 4, "j", true);
+        apply_click(&b, 5, "k", false); /* in the row of one of them */
         digest_of(&b, &d[between]);
         free_bench(&b);
     }
@@ -251,9 +261,7 @@ static void test_learning_beside_a_checkpoint_does_not_show(void **state) {
             pthread_t store;
             struct err e;
             new_bench(&b);
-            b.config.user_cache_bytes = 1u << 30;
-            close_bench(&b);
-            open_bench(&b);
+            large_caches(&b);
             apply_all(&b, 0, at / 2, 0);
             assert_int_equal(write_checkpoint(&b), 0);
             apply_all(&b, at / 2, at, 0);
