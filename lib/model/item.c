@@ -32,14 +32,13 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->free_rows = mem_map(n * sizeof *t->free_rows);
     t->expires_ms = mem_map(n * sizeof *t->expires_ms);
     t->available = mem_map(n);
-    t->touched = mem_map(n * sizeof *t->touched);
-    t->is_touched = mem_map(n);
     t->dirty = mem_map(blocks);
     t->pending = mem_map(blocks);
     t->aside = item_aside_new((uint32_t)rows, t->stride);
     t->ids = item_ids_new(p->max_items, epoch);
-    if (t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->touched && t->is_touched &&
-        t->dirty && t->pending && t->aside && t->ids) {
+    bool marks = marks_new(&t->touched, p->max_items) && marks_new(&t->counted, p->max_items);
+    if (marks && t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->dirty && t->pending &&
+        t->aside && t->ids) {
         *out = t;
         return 0;
     }
@@ -58,8 +57,8 @@ void items_free(struct items *t) {
     mem_unmap(t->free_rows, n * sizeof *t->free_rows);
     mem_unmap(t->expires_ms, n * sizeof *t->expires_ms);
     mem_unmap(t->available, n);
-    mem_unmap(t->touched, n * sizeof *t->touched);
-    mem_unmap(t->is_touched, n);
+    marks_free(&t->touched);
+    marks_free(&t->counted);
     mem_unmap(t->dirty, blocks);
     mem_unmap(t->pending, blocks);
     mem_free(t);

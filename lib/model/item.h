@@ -18,6 +18,7 @@
 #include "lib/base/epoch.h"
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
+#include "lib/model/marks.h"
 #include "lib/model/params.h"
 
 #define ITEM_NONE     UINT32_MAX
@@ -59,10 +60,9 @@ struct items {
     uint32_t n_dirty;           /* learner */
     uint32_t checkpoint_blocks; /* blocks in use when the checkpoint under way began; 0 = none is under way */
     struct item_aside *aside;   /* rows that the checkpoint under way needs as they were */
-    uint32_t *touched;          /* rows changed since the last publish, each once; learner */
-    uint8_t *is_touched;
-    uint32_t n_touched;
-    struct buf *ops; /* id rows to store with the next checkpoint; see model_ops */
+    struct marks touched;       /* rows changed since the last publish; learner */
+    struct marks counted;       /* of these, rows that changed in more than q, y and what goes with them */
+    struct buf *ops;            /* id rows to store with the next checkpoint; see model_ops */
 };
 
 /* Rows of a block: as many as fill one page of storage, or a few pages where more than a sixteenth would be left empty.
@@ -112,6 +112,7 @@ int items_describe(struct items *t, uint32_t row, int available, int64_t expires
 /* Learner: must stand before a row changes (sets it aside for a checkpoint, marks it) and between the two calls below
  * every store goes through item_store. */
 void item_change(struct items *t, uint32_t row);
+void item_change_vectors(struct items *t, uint32_t row); /* where q, y, bias and the AdaGrad sums alone change */
 static inline void item_begin(struct item_head *h) {
     uint32_t s = atomic_load_explicit(&h->seq, memory_order_relaxed);
     atomic_store_explicit(&h->seq, s + 1, memory_order_relaxed);

@@ -46,17 +46,20 @@ static void keep_row(struct items *t, uint32_t block, uint32_t row) {
 }
 
 /* A row touched since the last publish was kept and marked at its first change: a checkpoint begins after a publish. */
-void item_change(struct items *t, uint32_t row) {
-    if (t->is_touched[row]) return;
-    t->is_touched[row] = 1;
-    t->touched[t->n_touched++] = row;
+void item_change_vectors(struct items *t, uint32_t row) {
+    if (!marks_put(&t->touched, row)) return;
     uint32_t block = row / t->block_rows;
     if (UNLIKELY(state_of(t, block) == ITEM_PENDING)) keep_row(t, block, row);
     mark_dirty(t, block);
 }
 
+void item_change(struct items *t, uint32_t row) {
+    item_change_vectors(t, row);
+    (void)marks_put(&t->counted, row);
+}
+
 uint32_t items_checkpoint_begin(struct items *t) {
-    CHECK(t->n_touched == 0);
+    CHECK(t->touched.n == 0);
     uint32_t n = t->n_dirty;
     t->checkpoint_blocks = (atomic_load_explicit(&t->n_rows, memory_order_relaxed) + t->block_rows - 1) / t->block_rows;
     for (uint32_t b = 0; b < t->checkpoint_blocks; b++) {

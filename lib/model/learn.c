@@ -76,7 +76,6 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
         uint32_t j = l->first[q] = draw_one(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
         item_prefetch(t, j);
         __builtin_prefetch(&recent->often[j]);
-        __builtin_prefetch(&t->is_touched[j], 1);
     }
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
@@ -122,7 +121,7 @@ static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
         next.bias -= part * head->bias;
         shrink_row(l->next, q, part, t->dim);
     }
-    item_change(t, row);
+    item_change_vectors(t, row);
     item_begin(head);
     item_store_head(head, &next);
     item_store(q, l->next, sizeof(float) * t->dim);
@@ -142,7 +141,7 @@ static void step_history(struct learn *l, struct model *m, const struct history 
             continue;
         }
         if (m->params.l2_history > 0) shrink_row(l->next, item_y(t, row), shrink(m->params.l2_history, size), t->dim);
-        item_change(t, row);
+        item_change_vectors(t, row);
         item_begin(head);
         item_store_head(head, &next);
         item_store(item_y(t, row), l->next, sizeof(float) * t->dim);

@@ -15,6 +15,7 @@
 
 #define MAX_BASKET    10000
 #define PREFETCH_ROWS 8u
+#define PUBLISH_ROWS  1024u
 #define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
@@ -259,18 +260,29 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
     return rc;
 }
 
+/* Rows in ascending order, so that neighbours share pages and lines: of one million items a twentieth is touched by a
+ * thousand events, of a hundred thousand a third. */
+static void publish_items(struct model *m) {
+    struct items *t = m->items;
+    uint32_t rows[PUBLISH_ROWS], at = 0;
+    for (uint32_t n; (n = marks_take(&t->touched, &at, rows, PUBLISH_ROWS)) > 0;) {
+        for (uint32_t k = 0, asked = 0; k < n; k++) {
+            for (; asked < n && asked <= k + PREFETCH_ROWS; asked++) {
+                item_prefetch(t, rows[asked]);
+                scan_prefetch(m->scan, rows[asked]);
+            }
+            if (marks_has(&t->counted, rows[k]))
+                scan_put(m->scan, t, rows[k]);
+            else
+                scan_put_dense(m->scan, t, rows[k]);
+        }
+    }
+    marks_clear(&t->counted);
+}
+
 void model_publish(struct model *m) {
     struct items *t = m->items;
-    for (uint32_t k = 0; k < t->n_touched; k++) {
-        if (k + PREFETCH_ROWS < t->n_touched) {
-            uint32_t ahead = t->touched[k + PREFETCH_ROWS];
-            item_prefetch(t, ahead);
-            scan_prefetch(m->scan, ahead);
-        }
-        t->is_touched[t->touched[k]] = 0;
-        scan_put(m->scan, t, t->touched[k]);
-    }
-    t->n_touched = 0;
+    publish_items(m);
     item_aside_tend(t->aside);
     users_publish(m->users);
     neighbours_publish(m->neighbours);

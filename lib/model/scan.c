@@ -18,11 +18,8 @@ int scan_new(const struct model_params *p, const struct kernel *kernel, struct s
     size_t n = rows_of(s), floats = n * sizeof(float);
     s->seq = mem_map(n / SCAN_ROWS * sizeof *s->seq);
     s->codes = mem_map_dense(n * s->dim);
-    s->scale = mem_map_dense(floats);
-    s->error = mem_map_dense(floats);
-    s->norm = mem_map_dense(floats);
-    s->bias = mem_map_dense(floats);
-    bool all = s->seq && s->codes && s->scale && s->error && s->norm && s->bias;
+    s->quads = mem_map_dense(n / SCAN_QUAD * sizeof *s->quads);
+    bool all = s->seq && s->codes && s->quads;
     for (int h = 0; h < MODEL_TRENDS; h++) {
         s->trend[h] = mem_map_dense(floats);
         all = all && s->trend[h];
@@ -40,10 +37,7 @@ void scan_free(struct scan *s) {
     size_t n = rows_of(s), floats = n * sizeof(float);
     mem_unmap((void *)s->seq, n / SCAN_ROWS * sizeof *s->seq);
     mem_unmap(s->codes, n * s->dim);
-    mem_unmap(s->scale, floats);
-    mem_unmap(s->error, floats);
-    mem_unmap(s->norm, floats);
-    mem_unmap(s->bias, floats);
+    mem_unmap(s->quads, n / SCAN_QUAD * sizeof *s->quads);
     for (int h = 0; h < MODEL_TRENDS; h++) mem_unmap(s->trend[h], floats);
     mem_free(s);
 }
@@ -88,33 +82,65 @@ static float trend_of(double t) {
     return t <= (double)SCAN_MOST ? (float)t : NAN;
 }
 
-void scan_put(struct scan *s, const struct items *t, uint32_t row) {
-    const struct item_head *h = item_head(t, row);
-    const float *q = item_q(t, row);
+struct dense { /* what is kept of q */
     _Alignas(8) int8_t codes[MODEL_MAX_DIM];
+    float scale, error, norm;
+};
+
+static void measure_row(const struct scan *s, const float *q, struct dense *d) {
     struct scan_norms n = {0};
-    float scale;
-    s->kernel->quantise(q, s->dim, codes, &scale);
-    if (scale >= 0) n = scan_measure(s->kernel, q, codes, scale, s->dim);
+    s->kernel->quantise(q, s->dim, d->codes, &d->scale);
+    if (d->scale >= 0) n = scan_measure(s->kernel, q, d->codes, d->scale, s->dim);
     if (n.whole > (double)SCAN_MOST) {
         n = (struct scan_norms){0};
-        scale = NAN;
+        d->scale = NAN;
     }
+    d->error = (float)n.error;
+    d->norm = (float)n.whole;
+}
 
-    uint32_t n_rows = atomic_load_explicit(&s->n_rows, memory_order_relaxed);
-    for (uint32_t gap = n_rows; gap < row; gap++) /* not published yet: readers skip them */
-        put_float(&s->bias[gap], -INFINITY);
-
+static uint32_t begin_block(struct scan *s, uint32_t row) {
     _Atomic uint32_t *seq = &s->seq[row / SCAN_ROWS];
     uint32_t was = atomic_load_explicit(seq, memory_order_relaxed);
     atomic_store_explicit(seq, was + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    item_store(s->codes + (size_t)row * s->dim, codes, s->dim);
-    put_float(&s->scale[row], scale);
-    put_float(&s->error[row], (float)n.error);
-    put_float(&s->norm[row], (float)n.whole);
-    put_float(&s->bias[row], h->live ? h->bias : -INFINITY);
+    return was;
+}
+
+static void end_block(struct scan *s, uint32_t row, uint32_t was) {
+    atomic_store_explicit(&s->seq[row / SCAN_ROWS], was + 2, memory_order_release);
+}
+
+static void store_dense(struct scan *s, const struct item_head *h, uint32_t row, const struct dense *d) {
+    struct scan_quad *quad = &s->quads[row / SCAN_QUAD];
+    uint32_t at = row % SCAN_QUAD;
+    item_store(s->codes + (size_t)row * s->dim, d->codes, s->dim);
+    put_float(&quad->scale[at], d->scale);
+    put_float(&quad->error[at], d->error);
+    put_float(&quad->norm[at], d->norm);
+    put_float(&quad->bias[at], h->live ? h->bias : -INFINITY);
+}
+
+void scan_put_dense(struct scan *s, const struct items *t, uint32_t row) {
+    struct dense d;
+    measure_row(s, item_q(t, row), &d);
+    uint32_t was = begin_block(s, row);
+    store_dense(s, item_head(t, row), row, &d);
+    end_block(s, row, was);
+}
+
+void scan_put(struct scan *s, const struct items *t, uint32_t row) {
+    const struct item_head *h = item_head(t, row);
+    struct dense d;
+    measure_row(s, item_q(t, row), &d);
+
+    uint32_t n_rows = atomic_load_explicit(&s->n_rows, memory_order_relaxed);
+    for (uint32_t gap = n_rows; gap < row; gap++) /* not published yet: readers skip them */
+        put_float(&s->quads[gap / SCAN_QUAD].bias[gap % SCAN_QUAD], -INFINITY);
+
+    uint32_t was = begin_block(s, row);
+    store_dense(s, h, row, &d);
     for (int k = 0; k < MODEL_TRENDS; k++) put_float(&s->trend[k][row], trend_of(h->trend[k]));
-    atomic_store_explicit(seq, was + 2, memory_order_release);
+    end_block(s, row, was);
     if (row >= n_rows) atomic_store_explicit(&s->n_rows, row + 1, memory_order_release);
 }

@@ -19,16 +19,21 @@
     0x1p60f /* largest norm or trend that is bounded; beyond it the row holds NaN and is always scored                 \
              */
 
+#define SCAN_QUAD 4u /* rows whose values stand together: a cache line, which vectors of four can still read */
+struct scan_quad {
+    float scale[SCAN_QUAD]; /* q_k is about scale * code_k; NaN where q cannot be bounded */
+    float error[SCAN_QUAD]; /* at least the norm of q - scale * codes */
+    float norm[SCAN_QUAD];  /* at least the norm of q, and at most 1 + 2^-18 times that */
+    float bias[SCAN_QUAD];  /* -inf for rows that are not live: they never win */
+};
+
 struct scan {
     uint32_t dim, max_items;
     const struct kernel *kernel;
     _Atomic uint32_t n_rows;
     _Atomic uint32_t *seq;      /* (max_items / SCAN_ROWS) odd while a row of the block is being replaced */
     int8_t *codes;              /* (max_items, dim) */
-    float *scale;               /* (max_items) q_k is about scale * code_k; NaN where q cannot be bounded */
-    float *error;               /* (max_items) at least the norm of q - scale * codes */
-    float *norm;                /* (max_items) at least the norm of q, and at most 1 + 2^-18 times that */
-    float *bias;                /* (max_items) -inf for rows that are not live: they never win */
+    struct scan_quad *quads;    /* (max_items / SCAN_QUAD) */
     float *trend[MODEL_TRENDS]; /* (max_items) head.trend rounded to float; SCAN_NO_TREND for none or less */
 };
 
@@ -39,15 +44,13 @@ void scan_free(struct scan *s);
 
 /* Learner: refreshes one row from the table (plain reads of its own rows). */
 void scan_put(struct scan *s, const struct items *t, uint32_t row);
+/* The same for a row that was put before and has the trends of then. */
+void scan_put_dense(struct scan *s, const struct items *t, uint32_t row);
 
-/* Starts bringing what scan_put will write of a row from memory. */
+/* Starts bringing what scan_put_dense will write of a row from memory. */
 static inline void scan_prefetch(const struct scan *s, uint32_t row) {
-    __builtin_prefetch(s->codes + (size_t)row * s->dim, 1);
-    __builtin_prefetch(s->scale + row, 1);
-    __builtin_prefetch(s->error + row, 1);
-    __builtin_prefetch(s->norm + row, 1);
-    __builtin_prefetch(s->bias + row, 1);
-    for (int h = 0; h < MODEL_TRENDS; h++) __builtin_prefetch(s->trend[h] + row, 1);
+    for (size_t at = 0; at < s->dim; at += 64) __builtin_prefetch(s->codes + (size_t)row * s->dim + at, 1);
+    __builtin_prefetch(&s->quads[row / SCAN_QUAD], 1);
 }
 
 /* Norms rounded up, for bounds: of v, and of v - scale * codes; whole is at most 1 + 2^-18 times the norm, or 2^-125

@@ -52,10 +52,13 @@
 #define BOUND_COPIES 0
 #endif
 
-struct view {
+struct view { /* of the rows of a block */
     const int8_t *codes;
-    const float *scale, *error, *norm, *bias, *trend[MODEL_TRENDS]; /* in the order of bound.trends */
+    const struct scan_quad *quads;
+    const float *trend[MODEL_TRENDS]; /* in the order of bound.trends */
 };
+
+static float bias_of(const struct view *v, uint32_t i) { return v->quads[i / SCAN_QUAD].bias[i % SCAN_QUAD]; }
 
 static bool sane(float v) { return fabsf(v) <= SCAN_MOST; }
 
@@ -98,10 +101,13 @@ static void dense(const struct bound *b, const struct view *v, const int32_t *pr
                   float *out) {
     float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
     float tau = b->query->tau;
-    for (uint32_t i = 0; i < n; i++) {
-        float a = ((float)product[i] * v->scale[i]) * scale;
-        float slack = per_norm * v->norm[i] + per_error * v->error[i] + least;
-        out[i] = tau * ((a + slack) + v->bias[i]);
+    for (uint32_t i = 0; i < n; i += SCAN_QUAD) {
+        const struct scan_quad *u = &v->quads[i / SCAN_QUAD];
+        for (uint32_t j = 0; j < SCAN_QUAD; j++) {
+            float a = ((float)product[i + j] * u->scale[j]) * scale;
+            float slack = per_norm * u->norm[j] + per_error * u->error[j] + least;
+            out[i + j] = tau * ((a + slack) + u->bias[j]);
+        }
     }
 }
 
@@ -109,18 +115,21 @@ static void cosine(const struct bound *b, const struct view *v, const int32_t *p
                    float *out) {
     float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
     float inverse = b->inverse_norm, rounding = sign * COSINE_ERROR, least_high = sign > 0 ? 0 : -INFINITY;
-    for (uint32_t i = 0; i < n; i++) {
-        float a = ((float)product[i] * v->scale[i]) * scale;
-        float slack = per_norm * v->norm[i] + per_error * v->error[i] + least;
-        float c = (a + slack) * inverse / v->norm[i] + rounding;
-        c = c < least_high ? least_high : c;
-        c = v->norm[i] < COSINE_NORM ? NAN : c;
-        out[i] = v->bias[i] == -INFINITY ? -INFINITY : c;
+    for (uint32_t i = 0; i < n; i += SCAN_QUAD) {
+        const struct scan_quad *u = &v->quads[i / SCAN_QUAD];
+        for (uint32_t j = 0; j < SCAN_QUAD; j++) {
+            float a = ((float)product[i + j] * u->scale[j]) * scale;
+            float slack = per_norm * u->norm[j] + per_error * u->error[j] + least;
+            float c = (a + slack) * inverse / u->norm[j] + rounding;
+            c = c < least_high ? least_high : c;
+            c = u->norm[j] < COSINE_NORM ? NAN : c;
+            out[i + j] = u->bias[j] == -INFINITY ? -INFINITY : c;
+        }
     }
 }
 
 static void live_only(const struct view *v, uint32_t n, float *out) {
-    for (uint32_t i = 0; i < n; i++) out[i] = v->bias[i] == -INFINITY ? -INFINITY : 0.0f;
+    for (uint32_t i = 0; i < n; i++) out[i] = bias_of(v, i) == -INFINITY ? -INFINITY : 0.0f;
 }
 
 static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, float *out) {
@@ -156,16 +165,17 @@ static uint32_t choose(const struct bound *b, const struct view *v, uint32_t fir
                        struct bounded *out) {
     int32_t product[SCAN_ROWS];
     float high[SCAN_ROWS];
-    if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, n, product);
-    bounds(b, v, product, n, 1, high);
+    uint32_t whole = (n + SCAN_QUAD - 1) / SCAN_QUAD * SCAN_QUAD;
+    if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, whole, product);
+    bounds(b, v, product, whole, 1, high);
     bool all = threshold == -INFINITY; /* also those whose score overflows to it */
     if (!all && count_above(high, n, threshold) == 0) return 0;
 
     float low[SCAN_ROWS];
     uint32_t found = 0;
-    bounds(b, v, product, n, -1, low);
+    bounds(b, v, product, whole, -1, low);
     for (uint32_t i = 0; i < n; i++) {
-        if ((high[i] <= threshold && !all) || v->bias[i] == -INFINITY) continue;
+        if ((high[i] <= threshold && !all) || bias_of(v, i) == -INFINITY) continue;
         bool decided = low[i] <= high[i];
         out[found].row = first + i;
         out[found].high = decided ? high[i] : INFINITY;
@@ -179,7 +189,8 @@ static uint32_t choose(const struct bound *b, const struct view *v, uint32_t fir
  * report that, so under it they work on a copy made by atomic loads. */
 struct copy {
     int8_t codes[SCAN_ROWS * MODEL_MAX_DIM];
-    float arrays[4 + MODEL_TRENDS][SCAN_ROWS];
+    struct scan_quad quads[SCAN_ROWS / SCAN_QUAD];
+    float trends[MODEL_TRENDS][SCAN_ROWS];
 };
 
 static const void *copy_words(void *dst, const void *src, size_t bytes) {
@@ -190,14 +201,11 @@ static const void *copy_words(void *dst, const void *src, size_t bytes) {
     return dst;
 }
 
-static void view_copy(struct view *v, struct copy *room, uint32_t dim, uint32_t n, uint32_t n_trends) {
-    v->codes = copy_words(room->codes, v->codes, (size_t)n * dim);
-    v->scale = copy_words(room->arrays[0], v->scale, n * sizeof(float));
-    v->error = copy_words(room->arrays[1], v->error, n * sizeof(float));
-    v->norm = copy_words(room->arrays[2], v->norm, n * sizeof(float));
-    v->bias = copy_words(room->arrays[3], v->bias, n * sizeof(float));
+static void view_copy(struct view *v, struct copy *room, uint32_t dim, uint32_t n_trends) {
+    v->codes = copy_words(room->codes, v->codes, (size_t)SCAN_ROWS * dim);
+    v->quads = copy_words(room->quads, v->quads, sizeof room->quads);
     for (uint32_t h = 0; h < n_trends; h++)
-        v->trend[h] = copy_words(room->arrays[4 + h], v->trend[h], n * sizeof(float));
+        v->trend[h] = copy_words(room->trends[h], v->trend[h], sizeof room->trends[h]);
 }
 #endif
 
@@ -210,16 +218,11 @@ uint32_t bound_block(const struct bound *b, uint32_t first, uint32_t n, float th
             __builtin_ia32_pause();
             continue;
         }
-        struct view v = {s->codes + (size_t)first * s->dim,
-                         s->scale + first,
-                         s->error + first,
-                         s->norm + first,
-                         s->bias + first,
-                         {NULL}};
+        struct view v = {s->codes + (size_t)first * s->dim, s->quads + first / SCAN_QUAD, {NULL}};
         for (uint32_t h = 0; h < b->n_trends; h++) v.trend[h] = b->trends[h].of + first;
 #if BOUND_COPIES
         struct copy room;
-        view_copy(&v, &room, s->dim, n, b->n_trends);
+        view_copy(&v, &room, s->dim, b->n_trends);
 #endif
         uint32_t found = choose(b, &v, first, n, threshold, out);
         atomic_thread_fence(memory_order_acquire);

@@ -30,8 +30,8 @@ struct shelf { /* a table with what it needs, and copies of it */
 
 static void publish(struct shelf *s) { /* what model_publish does with touched rows */
     struct items *t = s->items;
-    for (uint32_t k = 0; k < t->n_touched; k++) t->is_touched[t->touched[k]] = 0;
-    t->n_touched = 0;
+    marks_clear(&t->touched);
+    marks_clear(&t->counted);
     item_aside_tend(t->aside);
 }
 
