@@ -243,21 +243,36 @@ static int prepare(struct engine *g, uint32_t source, uint32_t partition, struct
     return ok ? 0 : err_set(e, ERR_NOMEM, "engine", "no memory to note a record");
 }
 
+static struct model_event behaviour(const struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
+                                    const struct slice *items) {
+    const char *name = g->sources[source].name;
+    return (struct model_event){
+        .place = {.source = hash64(name, strlen(name), 0), .partition = partition, .offset = r->offset},
+        .type = (uint32_t)r->event.type,
+        .user = r->event.user,
+        .items = items,
+        .n_items = r->event.n_items,
+    };
+}
+
+void engine_expect(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {
+    if (!r || r->reason != EVENT_OK || r->event.kind != EVENT_BEHAVIOUR) {
+        model_expect(g->model, NULL);
+        return;
+    }
+    struct model_event ev = behaviour(g, source, partition, r, &r->event.items[0].id);
+    ev.n_items = 1;
+    model_expect(g->model, &ev);
+}
+
 static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t,
                            struct err *e) {
     const struct event *ev = &r->event;
     struct slice few[16], *items = ev->n_items <= 16 ? few : mem_alloc(ev->n_items * sizeof *items);
     if (!items) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
     for (size_t k = 0; k < ev->n_items; k++) items[k] = ev->items[k].id;
-    const char *name = g->sources[source].name;
-    struct model_event learn = {
-        .place = {.source = hash64(name, strlen(name), 0), .partition = partition, .offset = r->offset},
-        .type = (uint32_t)ev->type,
-        .user = ev->user,
-        .items = items,
-        .n_items = ev->n_items,
-        .ts_ms = t,
-    };
+    struct model_event learn = behaviour(g, source, partition, r, items);
+    learn.ts_ms = t;
     int rc = model_learn(g->model, &learn, e);
     if (items != few) mem_free(items);
     if (rc == 0) atomic_fetch_add_explicit(&g->by_type[ev->type], 1, memory_order_relaxed);

@@ -94,6 +94,10 @@ void engine_position(const struct engine *g, const char *name, uint32_t partitio
 int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
                  enum event_reason *reason, struct err *e) ERR_MUST_CHECK;
 
+/* A hint: r (NULL = none) is applied after MODEL_AHEAD other records. One call before each engine_apply; changes
+ * nothing but its speed. source and partition as there. */
+void engine_expect(struct engine *g, uint32_t source, uint32_t partition, const struct record *r);
+
 /* Makes what was applied visible to readers. */
 void engine_publish(struct engine *g);
 

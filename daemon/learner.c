@@ -189,6 +189,8 @@ static void apply_record(struct learner *l, const struct batch *b, const struct 
 static void apply_batch(struct learner *l, const struct batch *b) {
     uint64_t start = clock_steady_ns(), limit_ns = (uint64_t)l->o.config->batch_time_ms * 1000000;
     for (size_t k = 0; k < b->n && !must_end(l); k++) {
+        const struct record *coming = k + MODEL_AHEAD < b->n ? &b->records[k + MODEL_AHEAD] : NULL;
+        engine_expect(l->o.engine, b->source->index, b->partition, coming);
         apply_record(l, b, &b->records[k]);
         if (k % 64 == 63 && clock_steady_ns() - l->last_publish_ns > limit_ns) publish(l);
     }

@@ -51,7 +51,11 @@ static int apply_one(struct replay *r, const struct batch *b, const struct recor
 
 static int apply_batch(struct replay *r, const struct batch *b, struct err *e) {
     int rc = 0;
-    for (size_t k = 0; k < b->n && rc == 0; k++) rc = apply_one(r, b, &b->records[k], e);
+    for (size_t k = 0; k < b->n && rc == 0; k++) {
+        const struct record *coming = k + MODEL_AHEAD < b->n ? &b->records[k + MODEL_AHEAD] : NULL;
+        engine_expect(r->engine, b->source->index, b->partition, coming);
+        rc = apply_one(r, b, &b->records[k], e);
+    }
     if (rc < 0) return rc;
     r->records += b->n;
     engine_publish(r->engine);

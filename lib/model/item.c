@@ -65,6 +65,10 @@ void items_free(struct items *t) {
 }
 
 uint32_t items_find(const struct items *t, struct slice id) { return item_ids_find(t->ids, id); }
+void items_prefetch(const struct items *t, uint64_t hash, uint32_t station) {
+    uint32_t row = item_ids_prefetch(t->ids, hash, station);
+    if (station == 3 && row != ITEM_NONE) item_prefetch(t, row);
+}
 struct slice items_id(const struct items *t, uint32_t row) {
     return item_ids_of(t->ids, row);
 }

@@ -96,6 +96,10 @@ static inline void item_prefetch(const struct items *t, uint32_t row) {
     for (; at < end; at += 64) __builtin_prefetch(at);
 }
 
+/* Learner: starts bringing what finding and learning the item whose id has this hash will need from memory; station 0,
+ * 1, ... as what an earlier one asked for has come. */
+void items_prefetch(const struct items *t, uint64_t hash, uint32_t station);
+
 /* Any thread, inside an epoch section (the learner needs none). ITEM_NONE when unknown. The id lives to the section's
  * end. */
 uint32_t items_find(const struct items *t, struct slice id);

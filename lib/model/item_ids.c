@@ -87,6 +87,30 @@ uint32_t item_ids_find(const struct item_ids *m, struct slice id) {
     }
 }
 
+uint32_t item_ids_prefetch(const struct item_ids *m, uint64_t hash, uint32_t station) {
+    const struct id_table *t = atomic_load_explicit(&m->table, memory_order_relaxed);
+    uint32_t at = (uint32_t)(hash >> 32) & t->mask;
+    if (station == 0) {
+        __builtin_prefetch((const void *)&t->slots[at]);
+        return UINT32_MAX;
+    }
+    for (uint32_t slot; (slot = atomic_load_explicit(&t->slots[at], memory_order_relaxed)) != SLOT_EMPTY;
+         at = (at + 1) & t->mask) {
+        if (slot == SLOT_GONE) continue;
+        _Atomic(struct id_text *) *place = &m->texts[slot - SLOT_ROW];
+        if (station == 1) {
+            __builtin_prefetch((const void *)place);
+            continue;
+        }
+        const struct id_text *text = atomic_load_explicit(place, memory_order_relaxed);
+        if (station == 2)
+            __builtin_prefetch(text);
+        else if (text && text->hash == (uint32_t)hash)
+            return slot - SLOT_ROW;
+    }
+    return UINT32_MAX;
+}
+
 struct slice item_ids_of(const struct item_ids *m, uint32_t row) {
     const struct id_text *text = atomic_load_explicit(&m->texts[row], memory_order_acquire);
     return text ? slice_of(text->text, text->n) : slice_of("", 0);

@@ -15,6 +15,9 @@ void item_ids_free(struct item_ids *m);
 /* Any thread inside an epoch section (the writer needs none). */
 uint32_t item_ids_find(const struct item_ids *m, struct slice id); /* UINT32_MAX when unknown */
 struct slice item_ids_of(const struct item_ids *m, uint32_t row);  /* empty when the row has none */
+/* Writer: starts bringing what item_ids_find will read for an id with this hash from memory, station 0 to 2; from 2 on
+ * the row, if it is likely known, else UINT32_MAX. */
+uint32_t item_ids_prefetch(const struct item_ids *m, uint64_t hash, uint32_t station);
 
 /* Writer. The id must be new and the row without one; 0 or ERR_NOMEM. */
 int item_ids_put(struct item_ids *m, uint32_t row, struct slice id);

@@ -6,6 +6,7 @@
 
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
+#include "lib/model/ahead.h"
 #include "lib/model/recent.h"
 
 #define TRIES        10   /* draws for one negative before it is given up */
@@ -59,9 +60,21 @@ static bool is_used(const struct learn *l, uint32_t row) {
     return false;
 }
 
-static uint32_t draw_one(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
+static const uint32_t *draw_place(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
     const struct items *t = m->items;
-    return draw_unit(bits) < share ? m->recent->ring[draw_below(bits, n_recent)] : t->live[draw_below(bits, t->n_live)];
+    return draw_unit(bits) < share ? &m->recent->ring[draw_below(bits, n_recent)]
+                                   : &t->live[draw_below(bits, t->n_live)];
+}
+
+static uint32_t draw_one(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
+    return *draw_place(m, bits, share, n_recent);
+}
+
+uint32_t learn_places(const struct model *m, uint64_t key, const uint32_t **places) {
+    uint32_t n_recent = recent_size(m->recent), n = m->items->n_live ? m->params.negatives : 0;
+    float share = n_recent ? m->params.recent_share : 0;
+    for (uint32_t q = 0; q < n; q++) places[q] = draw_place(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
+    return n;
 }
 
 /* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user
@@ -240,8 +253,10 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
     }
     bool flat = loss_is_flat(m->params.loss.kind);
     memset(l->gx, 0, sizeof(float) * dim);
-    for (uint32_t k = 0; k < n; k++)
+    for (uint32_t k = 0; k < n; k++) {
+        if (k % AHEAD_ROWS == 0) ahead_bring(m->ahead, m);
         if (!flat || l->g[k] != 0) step_item(l, m, l->negatives[k], -l->g[k]);
+    }
     step_item(l, m, item, g_item);
     float norm = bounded_gradient(l, m);
     if (!is_finite(norm)) {

@@ -16,6 +16,10 @@ void learn_free(struct learn *l);
 void learn_set_used(struct learn *l, const struct model *m, const struct user_entry *entries, uint32_t n);
 void learn_add_used(struct learn *l, uint32_t row);
 
+/* Where the first tries for the negatives of a pair with this key would be read, were it learned now: places that hold
+ * item rows, into places (params.negatives); their number. Places stay readable as long as the model. */
+uint32_t learn_places(const struct model *m, uint64_t key, const uint32_t **places);
+
 struct learn_target { /* what is learned of a user */
     uint32_t item;
     float weight;                   /* w > 0 */

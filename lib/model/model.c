@@ -6,6 +6,7 @@
 #include "lib/base/check.h"
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
+#include "lib/model/ahead.h"
 #include "lib/model/dedup.h"
 #include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
@@ -47,7 +48,8 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     buf_init(&m->ops, OPS_LIMIT);
     m->epoch = epoch_new(n_readers);
     m->learn = learn_new(&m->params);
-    if (!m->epoch || !m->learn) rc = err_set(e, ERR_NOMEM, "model", "no memory");
+    m->ahead = ahead_new();
+    if (!m->epoch || !m->learn || !m->ahead) rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
     if (rc == 0) rc = neighbours_new(&m->params, m->items, m->epoch, &m->neighbours, e);
@@ -69,6 +71,7 @@ void model_free(struct model *m) {
     neighbours_free(m->neighbours);
     users_free(m->users);
     items_free(m->items);
+    ahead_free(m->ahead);
     learn_free(m->learn);
     if (m->epoch) epoch_free(m->epoch);
     buf_free(&m->ops);
@@ -223,6 +226,8 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     if (rows != few) mem_free(rows);
     return rc;
 }
+
+void model_expect(struct model *m, const struct model_event *ev) { ahead_expect(m->ahead, m, ev); }
 
 int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
                         struct err *e) {

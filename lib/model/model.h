@@ -21,6 +21,7 @@
 #include "lib/model/scan.h"
 #include "lib/model/user.h"
 
+struct ahead;
 struct recent;
 struct dedup;
 
@@ -50,6 +51,7 @@ struct model {
     struct buf ops;   /* changes of id and text rows since the last checkpoint began, in order; see model_ops_next */
     struct model_stats stats;
     struct learn *learn; /* scratch of the learning step */
+    struct ahead *ahead;
     _Atomic int64_t published_clock_ms;
 };
 
@@ -82,6 +84,11 @@ struct model_event {
  * (max_items): refused, nothing changed. ERR_FULL in field "users" (see users_touch), ERR_CORRUPT and ERR_NOMEM: not
  * learned, to be given again; the end is the same as without the error. */
 int model_learn(struct model *m, const struct model_event *ev, struct err *e) ERR_MUST_CHECK;
+
+#define MODEL_AHEAD 4u
+/* A hint: ev (NULL = none) will be learned after MODEL_AHEAD other events. One call before each event that is learned,
+ * so that the hints keep in step. Changes nothing but the time that learning takes; nothing of ev is kept. */
+void model_expect(struct model *m, const struct model_event *ev);
 
 int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
                         struct err *e) ERR_MUST_CHECK;

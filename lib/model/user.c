@@ -77,6 +77,27 @@ const struct user_row *users_find(const struct users *u, struct slice id) {
     return s ? atomic_load_explicit(&s->row, memory_order_acquire) : NULL;
 }
 
+/* Bucket; slot; row and the slot's neighbours in the list of recency. */
+void users_prefetch(const struct users *u, uint64_t hash, uint32_t station) {
+    _Atomic(struct user_slot *) *bucket = bucket_of(u, hash);
+    if (station == 0) {
+        __builtin_prefetch((const void *)bucket);
+        return;
+    }
+    const struct user_slot *s = atomic_load_explicit(bucket, memory_order_relaxed);
+    if (station == 1) {
+        __builtin_prefetch(s);
+        return;
+    }
+    while (s && s->hash != hash) s = atomic_load_explicit(&s->next, memory_order_relaxed);
+    if (!s || station != 2) return;
+    __builtin_prefetch(s->newer, 1);
+    __builtin_prefetch(s->older, 1);
+    const char *row = (const char *)atomic_load_explicit(&s->row, memory_order_relaxed);
+    size_t bytes = user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, 0);
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+}
+
 /* The recency list. */
 static void unlist(struct users *u, struct user_slot *s) {
     if (s->newer)

@@ -63,6 +63,10 @@ int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, st
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
 void users_publish(struct users *u);
 
+/* Learner: starts bringing what users_touch will need of the user with this hash from memory; station 0, 1, ... as what
+ * an earlier one asked for has come. */
+void users_prefetch(const struct users *u, uint64_t hash, uint32_t station);
+
 /* Any thread inside an epoch section: the published row; NULL when it is not in the cache (ask the backing). A row with
  * erased set means that there is no such user. */
 const struct user_row *users_find(const struct users *u, struct slice id);

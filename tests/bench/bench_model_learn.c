@@ -77,16 +77,25 @@ static int fill(struct model *m, uint32_t n_items, uint32_t n_users) {
     return 0;
 }
 
+/* Event n of the benchmark's log, with ids in room[0] and room[1]. */
+static struct model_event event(uint64_t n, uint32_t n_items, uint32_t n_users, char room[2][32], struct slice *item) {
+    *item = number_id(room[0], 'i', draw_below(draw_bits(5, n), n_items));
+    return (struct model_event){.place = {.source = 1, .offset = n},
+                                .user = number_id(room[1], 'u', draw_below(draw_bits(6, n), n_users)),
+                                .items = item,
+                                .n_items = 1,
+                                .ts_ms = NOW + (int64_t)n};
+}
+
+/* As the daemon's learner does: hints for the events to come, and a publish for each batch. */
 static int learn(struct model *m, uint64_t from, uint64_t events, uint32_t n_items, uint32_t n_users) {
     for (uint64_t n = from; n < from + events; n++) {
-        char user[32], item[32];
+        char room[2][32];
+        struct slice item;
         struct err e;
-        struct slice id = number_id(item, 'i', draw_below(draw_bits(5, n), n_items));
-        struct model_event ev = {.place = {.source = 1, .offset = n},
-                                 .user = number_id(user, 'u', draw_below(draw_bits(6, n), n_users)),
-                                 .items = &id,
-                                 .n_items = 1,
-                                 .ts_ms = NOW + (int64_t)n};
+        struct model_event ev = event(n + MODEL_AHEAD, n_items, n_users, room, &item);
+        model_expect(m, n + MODEL_AHEAD < from + events ? &ev : NULL);
+        ev = event(n, n_items, n_users, room, &item);
         if (model_learn(m, &ev, &e) < 0) return -1;
         if (n % BATCH == BATCH - 1) model_publish(m);
     }

@@ -79,26 +79,35 @@ static inline struct model_params shop_params(void) {
     return p;
 }
 
-/* Event n of the stream: baskets, repeats, late ones and upgrades among them. */
-static inline int shop_learn(struct model *m, uint64_t n, struct err *e) {
+struct shop_event {
     char user[16], ids[4][16];
     struct slice items[4];
+    struct model_event event; /* points into the others */
+};
+
+/* Event n of the stream: baskets, repeats, late ones and upgrades among them. */
+static inline void shop_event(const struct model *m, uint64_t n, struct shop_event *out) {
     uint64_t bits = draw_bits(99, n);
     size_t count = bits % 10 == 0 ? 3 : 1;
-    snprintf(user, sizeof user, "u%u", (unsigned)(draw_bits(98, n) % SHOP_USERS));
+    snprintf(out->user, sizeof out->user, "u%u", (unsigned)(draw_bits(98, n) % SHOP_USERS));
     for (size_t k = 0; k < count; k++) {
         uint64_t i = draw_bits(97, n * 4 + k);
-        snprintf(ids[k], sizeof ids[k], "i%u", (unsigned)((i % 100) * (i >> 32 & 3)));
-        items[k] = slice_str(ids[k]);
+        snprintf(out->ids[k], sizeof out->ids[k], "i%u", (unsigned)((i % 100) * (i >> 32 & 3)));
+        out->items[k] = slice_str(out->ids[k]);
     }
     int64_t t = 1700000000000 + (int64_t)n * 20000 - (bits >> 20 & 15 ? 0 : 7000000);
-    struct model_event ev = {.place = {.source = 1, .offset = n},
-                             .type = bits >> 30 & 3 ? 0 : 1,
-                             .user = slice_str(user),
-                             .items = items,
-                             .n_items = count,
-                             .ts_ms = model_event_time(m, t, INT64_MIN)};
-    return model_learn(m, &ev, e);
+    out->event = (struct model_event){.place = {.source = 1, .offset = n},
+                                      .type = bits >> 30 & 3 ? 0 : 1,
+                                      .user = slice_str(out->user),
+                                      .items = out->items,
+                                      .n_items = count,
+                                      .ts_ms = model_event_time(m, t, INT64_MIN)};
+}
+
+static inline int shop_learn(struct model *m, uint64_t n, struct err *e) {
+    struct shop_event s;
+    shop_event(m, n, &s);
+    return model_learn(m, &s.event, e);
 }
 
 /* One hash over all rows of items and users, ids, recent events and the clock; users may be in the cache or behind it.

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "lib/model/learn.h"
 #include "tests/unit/model_shop.h"
 
 #define EVENTS 4000
@@ -14,7 +15,16 @@ struct run {
     const char *kernel;
     uint64_t cache;
     unsigned publish_every, checkpoint_every; /* 0 = never */
+    enum { NO_HINTS, HINTS, WRONG_HINTS } hints;
 };
+
+/* Wrong ones name events that do not come, out of step, or none. */
+static void hint(struct model *m, uint64_t n, int kind) {
+    struct shop_event s;
+    shop_event(m, kind == HINTS ? n + MODEL_AHEAD : draw_bits(1, n) % (2 * EVENTS), &s);
+    if (kind == HINTS || n % 3 == 0) model_expect(m, &s.event);
+    if (kind == WRONG_HINTS && n % 5 == 0) model_expect(m, NULL);
+}
 
 static uint64_t learn_all(const struct run *run, unsigned *reads) {
     struct model_params p = shop_params();
@@ -25,6 +35,7 @@ static uint64_t learn_all(const struct run *run, unsigned *reads) {
     struct err e;
     assert_int_equal(model_new(&p, kernel_pick(run->kernel), run->cache, &backing, 1, &m, &e), 0);
     for (uint64_t n = 0; n < EVENTS; n++) {
+        if (run->hints) hint(m, n, (int)run->hints);
         int rc = shop_learn(m, n, &e);
         bool full = rc == ERR_FULL;
         if (full || (run->publish_every && n % run->publish_every == 0)) model_publish(m);
@@ -49,18 +60,18 @@ static uint64_t learn_all(const struct run *run, unsigned *reads) {
 static void test_same_bits(void **state) {
     (void)state;
     unsigned reads;
-    struct run base = {"portable", 64u << 20, 1, 0};
+    struct run base = {"portable", 64u << 20, 1, 0, NO_HINTS};
     uint64_t expected = learn_all(&base, &reads);
-    const struct run others[] = {{"portable", 64u << 20, 100, 7},
-                                 {"portable", 16u << 10, 3, 0}, /* a cache of some 40 users: one in eight */
-                                 {"auto", 64u << 20, 1, 50},
-                                 {"auto", 20u << 10, 17, 11}};
+    const struct run others[] = {{"portable", 64u << 20, 100, 7, HINTS},
+                                 {"portable", 16u << 10, 3, 0, WRONG_HINTS}, /* a cache of some 40 users: one in 8 */
+                                 {"auto", 64u << 20, 1, 50, NO_HINTS},
+                                 {"auto", 20u << 10, 17, 11, HINTS}};
     for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
         uint64_t h = learn_all(&others[k], &reads);
         assert_true(h == expected);
         if (others[k].cache < 1u << 20) assert_true(reads > 1000); /* the small cache was really missed */
     }
-    struct run avx2 = {"avx2", 64u << 20, 5, 0};
+    struct run avx2 = {"avx2", 64u << 20, 5, 0, WRONG_HINTS};
     if (kernel_pick("avx2")) assert_true(learn_all(&avx2, &reads) == expected);
 }
 
@@ -288,6 +299,39 @@ static void test_memory_refused_ends_the_same(void **state) {
     }
 }
 
+/* What the hints are made of: of a user without items every first try is a negative. */
+static void test_first_tries_are_foretold(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    struct model *m = new_model(&p);
+    struct err e;
+    char id[16];
+    for (unsigned k = 0; k < 300; k++) {
+        uint32_t row;
+        snprintf(id, sizeof id, "i%u", k);
+        assert_int_equal(items_add(m->items, slice_str(id), &row, &e), 0);
+        items_set_live(m->items, row, true);
+        if (k % 3 == 0) recent_add(m->recent, row);
+    }
+    struct slice item = slice_str("i17");
+    struct model_event ev = {.place = {.source = 3, .offset = 12},
+                             .user = slice_str("nobody yet"),
+                             .items = &item,
+                             .n_items = 1,
+                             .ts_ms = 1700000000000};
+    const uint32_t *places[MODEL_MAX_NEGATIVES];
+    uint32_t rows[MODEL_MAX_NEGATIVES], n = learn_places(m, draw_key(p.seed, &ev.place, DRAW_NEGATIVES), places);
+    assert_int_equal(n, p.negatives);
+    for (uint32_t k = 0; k < n; k++) rows[k] = *places[k];
+    assert_int_equal(model_learn(m, &ev, &e), 0);
+    for (uint32_t r = 0; r < 300; r++) {
+        bool foretold = r == items_find(m->items, item);
+        for (uint32_t k = 0; k < n; k++) foretold = foretold || rows[k] == r;
+        assert_int_equal(item_head(m->items, r)->q_sum > 0, foretold);
+    }
+    model_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
@@ -300,6 +344,7 @@ int main(void) {
         cmocka_unit_test(test_erased_user_is_nobody),
         cmocka_unit_test(test_expired_items_are_no_negatives),
         cmocka_unit_test(test_memory_refused_ends_the_same),
+        cmocka_unit_test(test_first_tries_are_foretold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
