@@ -7,7 +7,7 @@
 #include "lib/eval/baseline_priv.h"
 
 const struct baseline_kind *const baseline_kinds[] = {
-    &base_popularity,
+    &base_popularity, &base_itemknn, &base_rules, &base_vsknn, &base_stan, &base_vstan, &base_bpr,
 };
 const uint32_t baseline_n_kinds = sizeof baseline_kinds / sizeof *baseline_kinds;
 
