@@ -72,7 +72,7 @@ struct backtest_run {                 /* one model, one configuration, one seed 
     uint64_t seed;
     uint64_t id; /* of world and configuration */
     enum { BACKTEST_WAITING, BACKTEST_RUNNING, BACKTEST_DONE, BACKTEST_PARTLY, BACKTEST_FAILED } state;
-    bool listed;                /* in the result: false for what a baseline's grid tried in vain */
+    bool listed;                /* in the result: it has all cases that the result is about */
     bool reused;                /* an outcome of an earlier backtest was there */
     struct outcome_run outcome; /* DONE and PARTLY; name, role and settings were given before */
     char digest[65];            /* of rankd's state at the end; empty when it was not reached */

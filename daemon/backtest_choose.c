@@ -63,7 +63,8 @@ void backtest_choose(struct backtest_course *b) {
         }
         size_t chosen = best_of(b, run->kind, run->kind->n_configs, true);
         size_t hindsight = best_of(b, run->kind, run->kind->n_configs, false);
-        run->listed = run->listed && (run->point == chosen || run->point == hindsight);
-        run->outcome.role = run->point == chosen ? OUTCOME_BASELINE : OUTCOME_HINDSIGHT;
+        run->outcome.role = run->point == chosen      ? OUTCOME_BASELINE
+                            : run->point == hindsight ? OUTCOME_HINDSIGHT
+                                                      : OUTCOME_TRIED;
     }
 }

@@ -1,4 +1,4 @@
-/* The calibrator: two slopes, a width and a share for each bucket. */
+/* The calibrator: four weights and a width for each bucket. */
 #include "lib/eval/calibrator.h"
 
 #include <stdbool.h>
@@ -10,12 +10,13 @@
 
 #define STEP       0.3f
 #define UNDER_ROOT 1.0f
-#define FADE       0.999f /* of what is counted, a target */
+#define FADE       0.999f /* of the widths, a list */
 
 struct bucket {
-    float a, b;         /* slopes by score and by place */
-    float ga, gb;       /* AdaGrad sums */
-    float hits, n;      /* faded: targets in the list, targets */
+    float a, b;   /* slopes by score and by place */
+    float ga, gb; /* AdaGrad sums */
+    float c, d;   /* of the share in the list: sigmoid(c + d ln width) */
+    float gc, gd;
     float width, lists; /* faded: sum of s_0 - s_(n-1), lists with scores */
 };
 
@@ -28,7 +29,7 @@ struct calibrator {
     uint64_t n_others;
     bool scored;
     float z[CALIBRATOR_LIST], share[CALIBRATOR_LIST]; /* share: of p within the list, sum 1 */
-    float in_list;
+    float in_list, log_width;
     float mean_z, mean_log; /* under share */
 };
 
@@ -36,7 +37,7 @@ int calibrator_new(struct calibrator **out, struct err *e) {
     struct calibrator *c = mem_zalloc(sizeof *c);
     if (!c) return err_set(e, ERR_NOMEM, "", "no memory for a calibrator");
     for (int k = 0; k < CALIBRATOR_BUCKETS; k++)
-        c->buckets[k] = (struct bucket){.b = 1, .ga = UNDER_ROOT, .gb = UNDER_ROOT};
+        c->buckets[k] = (struct bucket){.b = 1, .ga = UNDER_ROOT, .gb = UNDER_ROOT, .gc = UNDER_ROOT, .gd = UNDER_ROOT};
     for (uint32_t i = 0; i < CALIBRATOR_LIST; i++) c->log_place[i] = fm_logf((float)i + 2);
     *out = c;
     return 0;
@@ -52,6 +53,7 @@ unsigned calibrator_bucket(uint32_t history, int recent) {
 /* Distances below the best in units of the usual width; false when scores say nothing. */
 static bool measure(struct calibrator *c, const float *scores, uint32_t n) {
     struct bucket *k = c->at;
+    c->log_width = 0;
     if (!scores || n == 0) return false;
     float width = scores[0] - scores[n - 1];
     if (!(width >= 0 && width <= 1e30f)) return false;
@@ -60,6 +62,7 @@ static bool measure(struct calibrator *c, const float *scores, uint32_t n) {
     float unit = k->width / k->lists;
     if (!(unit > 0)) return false;
     for (uint32_t i = 0; i < n; i++) c->z[i] = (scores[0] - scores[i]) / unit;
+    c->log_width = fm_logf(width / unit + 0.01f);
     return true;
 }
 
@@ -83,8 +86,7 @@ void calibrator_ask(struct calibrator *c, unsigned bucket, const float *scores, 
         c->mean_z += c->share[i] * c->z[i];
         c->mean_log += c->share[i] * c->log_place[i];
     }
-    c->in_list = (k->hits + 1) / (k->n + 2); /* Laplace */
-    if (n == 0) c->in_list = 0;
+    c->in_list = n ? fm_sigmoidf(k->c + k->d * c->log_width) : 0;
 }
 
 float calibrator_p(const struct calibrator *c, uint32_t place) {
@@ -94,8 +96,11 @@ float calibrator_p(const struct calibrator *c, uint32_t place) {
 
 void calibrator_learn(struct calibrator *c, uint32_t place) {
     struct bucket *k = c->at;
-    k->n = FADE * k->n + 1;
-    k->hits = FADE * k->hits + (place < c->n ? 1.0f : 0.0f);
+    float gc = (place < c->n ? 1.0f : 0.0f) - c->in_list, gd = gc * c->log_width;
+    k->gc += gc * gc;
+    k->gd += gd * gd;
+    k->c += STEP * gc / fm_sqrtf(k->gc);
+    k->d += STEP * gd / fm_sqrtf(k->gd);
     if (place >= c->n) return;
     float gb = c->mean_log - c->log_place[place];
     k->gb += gb * gb;

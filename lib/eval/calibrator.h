@@ -5,10 +5,11 @@
  *
  *     p_i = m exp(-a z_i - b ln(i + 2)) / sum_j exp(-a z_j - b ln(j + 2)),    z_i = (s_0 - s_i) / w
  *
- * and every other candidate an equal part of 1 - m. m is the share of targets that were in the list, w the mean of
- * s_0 - s_(n-1), both over the newest rankings; a and b follow the gradient of ln p of the targets (Platt 2000 in
- * spirit, with AdaGrad's steps: Duchi, Hazan, Singer 2011). Each has a value of its own in each bucket. Asked before it
- * learns, it is judged on what it has not seen. The same calls give the same bits. One thread at a time. */
+ * and every other candidate an equal part of 1 - m, with m = sigmoid(c + d ln((s_0 - s_(n-1)) / w + 0.01)): how likely
+ * the target is in the list at all. w is the mean of s_0 - s_(n-1) over the newest lists; a, b, c and d follow the
+ * gradient of ln p of the targets (Platt 2000 in spirit, with AdaGrad's steps: Duchi, Hazan, Singer 2011). Each has a
+ * value of its own in each bucket. Asked before it learns, it is judged on what it has not seen. The same calls give
+ * the same bits. One thread at a time. */
 #ifndef RANKD_EVAL_CALIBRATOR_H
 #define RANKD_EVAL_CALIBRATOR_H
 

@@ -1,0 +1,279 @@
+"""rankd backtest on a small simulated shop: the same figures however it is run, resumed and stopped; what is judged; every source."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from rankd import PATIENCE, SANITIZER, binary, clean_environment, poll, run, shop
+
+COSTS = {"events_per_s", "cpu_us_per_event", "peak_bytes"}
+
+
+def backtest(*arguments, code=0, timeout_s=300):
+    """The JSON object that it prints (None when it failed), and what it said on stderr."""
+    done = run("rankd", "backtest", *map(str, arguments), "--json", timeout_s=timeout_s)
+    assert done.returncode == code, done.stderr
+    assert not SANITIZER.search(done.stderr), done.stderr
+    return json.loads(done.stdout) if code == 0 else None, done.stderr
+
+
+def without_costs(value):
+    if isinstance(value, dict):
+        return {k: without_costs(v) for k, v in value.items() if k not in COSTS}
+    return [without_costs(v) for v in value] if isinstance(value, list) else value
+
+
+def under_test(result):
+    model, = [m for m in result["models"] if m["role"] == "tested"]
+    assert model["name"] == "rankd"
+    return model
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """4,000 events of a small shop as JSON Lines."""
+    path = tmp_path_factory.mktemp("log") / "shop.jsonl"
+    path.write_text("\n".join(shop("--events", "4000", "--users", "400", "--items", "150", "--groups", "8", "--days", "3",
+                                   "--seed", "5")) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tsv(log):
+    """The same as TSV, without ids."""
+    path = log.with_suffix(".tsv")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    path.write_text("".join(f"{e['ts'] / 1000:.3f}\t{e['user']}\t{e['item']}\t{e['type']}\n" for e in events))
+    return path
+
+
+def test_figures_are_the_same_with_one_process_and_two(log, tmp_path):
+    options = ["--log", log, "--every", 3, "--seeds", 2, "--baselines", "popularity", "-o", "model.negatives=16,32"]
+    one, _ = backtest(*options, "--jobs", 1, "--report", tmp_path / "one")
+    two, _ = backtest(*options, "--jobs", 2, "--report", tmp_path / "two")
+    assert without_costs(one) == without_costs(two)
+    assert 0 < under_test(one)["ndcg@20"] < 1
+    assert under_test(one)["events"] == one["protocol"]["cases"]
+
+
+def test_judging_changes_no_bit_of_the_model(log):
+    two, _ = backtest("--log", log, "--every", 2, "--baselines", "none")
+    many, _ = backtest("--log", log, "--every", 1000, "--baselines", "none")
+    assert re.fullmatch("[0-9a-f]{64}", two["protocol"]["digest"])
+    assert two["protocol"]["digest"] == many["protocol"]["digest"]
+    assert under_test(two)["events"] > 100 * max(1, under_test(many)["events"]) / 2
+
+
+def test_the_log_of_the_daemon_ends_in_the_state_of_the_daemon(make_rankd, log):
+    """The own log is taken as it stands: with the daemon's configuration the digest is that of its data directory."""
+    daemon = make_rankd(events__max_clock_step="none").start()
+    lines = log.read_text().splitlines()[:1500]
+    daemon.send(lines)
+    daemon.wait_events(len(lines))
+    daemon.stop()
+    digest = json.loads(run("rankd", "digest", *daemon.overrides(), "--json").stdout)["digest"]
+    whole, _ = backtest("--log", daemon.log_dir, *daemon.overrides(), "--every", 50, "--baselines", "none")
+    assert whole["protocol"]["digest"] == digest
+    assert whole["protocol"]["order"] == "as it stands in the log"
+    journal, _ = backtest("--log", daemon.log_dir, "--journal", daemon.data_dir, *daemon.overrides(), "--every", 50,
+                          "--baselines", "none")
+    assert without_costs(journal["models"]) == without_costs(whole["models"])
+    segment = sorted(name for name in os.listdir(daemon.log_dir) if name.endswith(".jsonl"))[0]
+    alone, _ = backtest("--log", os.path.join(daemon.log_dir, segment), *daemon.overrides(), "--every", 50, "--baselines", "none")
+    assert alone["protocol"]["digest"] == digest
+
+
+def test_rows_and_json_lines_give_the_same_figures(log, tsv):
+    rows, _ = backtest("--log", tsv, "--every", 5, "--baselines", "popularity")
+    lines, _ = backtest("--log", log, "--every", 5, "--baselines", "popularity")
+    for row, line in zip(rows["models"], lines["models"], strict=True):
+        assert (row["name"], row["events"], row["ndcg@20"]) == (line["name"], line["events"], line["ndcg@20"])
+
+
+def start(*arguments):
+    return subprocess.Popen([binary("rankd"), "backtest", *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=clean_environment(), start_new_session=True)
+
+
+def outcomes(report):
+    runs = report / "runs"
+    return {name for name in os.listdir(runs) if name.endswith(".outcome")} if runs.exists() else set()
+
+
+def test_a_killed_backtest_goes_on_where_it_was(log, tmp_path):
+    report = tmp_path / "report"
+    options = ["--log", log, "--every", 2, "--seeds", 8, "--baselines", "none", "--jobs", 1]
+    process = start(*options, "--report", report)
+    poll("two runs are done", lambda: len(outcomes(report)) >= 2)
+    process.kill()
+    process.communicate(timeout=20 * PATIENCE)
+    done = outcomes(report)
+    assert 2 <= len(done) < 8
+    again, said = backtest(*options, "--report", report)
+    assert said.count("from an earlier backtest") == len(done)
+    assert not [name for name in os.listdir(report) if name.startswith("state-")], "left by the killed process"
+    fresh, _ = backtest(*options)
+    assert without_costs(again["models"]) == without_costs(fresh["models"])
+    damaged = report / "runs" / sorted(done)[0]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    repaired, said = backtest(*options, "--report", report)
+    assert said.count("from an earlier backtest") == 7
+    assert without_costs(repaired["models"]) == without_costs(fresh["models"])
+
+
+def test_an_interrupt_ends_with_a_report_of_what_was_done(log, tmp_path):
+    report = tmp_path / "report"
+    process = start("--log", log, "--seeds", 200, "--baselines", "none", "--jobs", 1, "--report", report, "--json")
+    poll("a run is done", lambda: len(outcomes(report)) >= 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
+    out, said = process.communicate(timeout=60 * PATIENCE)
+    assert process.returncode == 0, said
+    assert "stopping" in said
+    result = json.loads(out)
+    assert result["protocol"]["stopped"] is True
+    assert 0 < under_test(result)["ndcg@20"] < 1
+    assert "early" in (report / "report.html").read_text() or "stopped" in (report / "report.html").read_text()
+
+
+def test_the_report_and_the_best_configuration_are_written(log, tmp_path):
+    report = tmp_path / "report"
+    result, _ = backtest("--log", log, "--every", 3, "--report", report, "-o", "model.step=0.0001,0.3", "-o",
+                         "model.history=10", "--baselines", "popularity", "--ablations")
+    assert json.loads((report / "report.json").read_text()) == result
+    assert "<svg" in (report / "report.html").read_text()
+    shown = run("rankd", "check-config", "-c", report / "best.conf")
+    assert shown.returncode == 0, shown.stderr
+    assert "step = 0.3 " in shown.stdout and "history = 10 " in shown.stdout
+    assert "max_clock_step = 1d " in shown.stdout
+    roles = {m["role"] for m in result["models"]}
+    assert {"tested", "baseline", "ablation"} <= roles
+    assert len([m for m in result["models"] if m["role"] == "ablation"]) >= 3
+
+
+def test_without_a_report_nothing_is_kept(log, tmp_path):
+    before = set(os.listdir("/tmp"))
+    done = subprocess.run([binary("rankd"), "backtest", "--log", str(log), "--every", "20", "--baselines", "none"], cwd=tmp_path,
+                          capture_output=True, text=True, env=clean_environment(), check=True)
+    assert "NDCG@20" in done.stdout and "targets judged" in done.stdout
+    assert not [name for name in set(os.listdir("/tmp")) - before if name.startswith("rankd-backtest-")]
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_lines_are_named_by_file_and_line_and_do_not_stop_it(tsv, tmp_path):
+    lines = tsv.read_text().splitlines()
+    lines[6] = "not a line of four columns"
+    lines[8] = lines[8].replace(lines[8].split("\t")[0], "yesterday")
+    path = tmp_path / "bad.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    result, said = backtest("--log", path, "--every", 20, "--baselines", "none")
+    assert f"{path}:7: bad_record: 1 columns, 4 are expected" in said
+    assert f"{path}:9: bad_time" in said
+    assert result["protocol"]["lines_rejected"] == 1
+    assert result["protocol"]["skipped_bad_time"] == 1
+
+
+def test_a_file_without_known_columns_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("a,b,c\n1,2,3\n")
+    _, said = backtest("--log", path, code=2)
+    assert "--columns" in said and str(path) in said
+    _, said = backtest("--log", path, "--columns", "ts,user,thing", code=2)
+    assert "no column is named item" in said
+    _, said = backtest("--log", tmp_path / "none.tsv", code=1)
+    assert "none.tsv" in said
+    _, said = backtest("--log", path, "--every", "often", code=2)
+    assert "--every often" in said
+
+
+def test_unknown_types_count_as_positive_and_are_listed(tsv, tmp_path):
+    path = tmp_path / "types.tsv"
+    lines = [line.replace("\tcart", "\tWishList") for line in tsv.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    result, said = backtest("--log", path, "--every", 10, "--baselines", "none")
+    assert said.count("unknown_type") == 0
+    types = {t["name"]: t for t in result["types"]}
+    assert types["WishList"]["configured"] is False
+    assert types["WishList"]["events"] == sum(line.endswith("WishList") for line in lines)
+    assert types["click"]["configured"] is True
+    assert "WishList" in result["protocol"]["targets"]
+    without, _ = backtest("--log", path, "--every", 10, "--baselines", "none", "-o", "type.view.enabled=no")
+    assert without["protocol"]["skipped_unknown_type"] == sum(line.endswith("\tview") for line in lines)
+
+
+def test_the_protocol_is_printed_with_its_defaults(tsv):
+    result, _ = backtest("--log", tsv, "--every", 10, "--baselines", "none")
+    protocol = result["protocol"]
+    assert protocol["order"].startswith("whole baskets")
+    assert (protocol["every"], protocol["skip"], protocol["freeze"], protocol["shuffle_ties"]) == (10, 0.2, False, False)
+    assert protocol["behaviour_lines"] == 4000
+    assert protocol["figures_from_line"] == 800
+    other, _ = backtest("--log", tsv, "--every", 10, "--baselines", "none", "--serial", "--shuffle-ties", 7, "--skip", 0.5,
+                        "--freeze", "--repeats", "--keep-used", "--cold", "skip", "--targets", "click,view")
+    protocol = other["protocol"]
+    assert (protocol["order"], protocol["shuffle_ties"], protocol["skip"]) == ("line by line", 7, 0.5)
+    assert protocol["freeze"] is True and "click,view" in protocol["targets"]
+    assert under_test(other)["events"] < 200
+
+
+def test_learning_on_the_way_beats_a_model_that_was_frozen(tsv):
+    learning, _ = backtest("--log", tsv, "--every", 2, "--skip", 0.3, "--baselines", "none")
+    frozen, _ = backtest("--log", tsv, "--every", 2, "--skip", 0.3, "--baselines", "none", "--freeze")
+    assert under_test(frozen)["events"] == under_test(learning)["events"]
+    assert under_test(frozen)["ndcg@20"] < under_test(learning)["ndcg@20"]
+
+
+def test_items_are_known_before_the_log_begins(tsv, tmp_path):
+    items = tmp_path / "items.tsv"
+    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)))
+    result, _ = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none", "--cohort", "group")
+    assert result["protocol"]["items_known"] == 150
+    parts = {p["part"]: p["events"] for p in under_test(result)["cohorts"]["feature"]}
+    assert set(parts) == {str(k) for k in range(8)}
+    assert sum(parts.values()) == under_test(result)["events"]
+
+
+def test_the_choice_is_made_on_the_part_that_is_not_scored(tsv):
+    result, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.step=0.0001,0.3", "--skip", 0.4)
+    assert "model.step" not in under_test(result)["settings"]  # 0.3 is the default
+    assert result["protocol"]["chosen_on"].startswith("lines 400 to 1600")
+    assert result["protocol"]["figures_from_line"] == 1600
+    overlapping, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.step=0.0001,0.3", "--skip", 0)
+    assert "in the figures, too" in overlapping["protocol"]["chosen_on"]
+
+
+@pytest.mark.parametrize("preset, decides", [("accuracy", "ndcg@20"), ("discovery", "tail-ndcg@20"), ("probability", "log-loss")])
+def test_presets_say_what_decides(tsv, preset, decides):
+    result, _ = backtest("--log", tsv, "--every", 10, "--baselines", "popularity", "--preset", preset)
+    assert result["protocol"]["decides"] == decides
+    assert result["protocol"]["preset"].startswith(preset)
+    assert under_test(result)["calibration"]["log_loss"] > 0
+
+
+def test_topics_are_read_from_and_to_offsets_and_times(kafka, topic, log):
+    events = [json.loads(line) for line in log.read_text().splitlines()[:900]]
+    one, several = topic("one"), topic("several", partitions=3)
+    kafka.produce_events(one, events)
+    kafka.produce_events(several, events)
+    options = ["-o", f"kafka.brokers={kafka.bootstrap}", "-o", f"kafka.topics={one},{several}", "-o", f"kafka.intake_topic={one}",
+               "--every", 5, "--baselines", "none"]
+    whole, _ = backtest("--kafka", one, *options)
+    assert whole["protocol"]["behaviour_lines"] == 900
+    part, _ = backtest("--kafka", one, *options, "--from", 100, "--to", 700)
+    assert part["protocol"]["behaviour_lines"] == 600
+    later, _ = backtest("--kafka", one, *options, "--to", "2001-01-01T00:00:00Z", code=2)
+    merged, _ = backtest("--kafka", several, *options)
+    assert merged["protocol"]["behaviour_lines"] == 900
+    assert under_test(whole)["events"] > 0 and later is None
+
+
+def test_help_explains_every_option():
+    done = run("rankd", "backtest", "--help")
+    assert done.returncode == 0
+    for option in ("log", "items", "format", "columns", "kafka", "journal", "from", "to", "every", "skip", "serial", "shuffle-ties",
+                   "targets", "repeats", "keep-used", "cold", "train-until", "freeze", "choose", "seeds", "random", "jobs",
+                   "baselines", "ablations", "preset", "cohort", "report", "json"):
+        assert re.search(rf"--{option}\b", done.stdout), option
+    assert run("rankd", "backtest").returncode == 2
