@@ -185,6 +185,25 @@ void api_add_mark(struct api_seat *s, const struct api_mark *m, struct buf *b) {
     buf_add_str(b, as_of(s, m->clock_ms));
 }
 
+static void add_reason(const struct recommend_reason *r, struct buf *b) {
+    buf_add_str(b, ",\"terms\":{");
+    for (int f = 0; f < TERMS; f++) {
+        buf_add_str(b, f ? ",\"" : "\"");
+        buf_add_str(b, terms_name(f));
+        buf_add_str(b, "\":");
+        buf_add_float(b, r->share[f]);
+    }
+    buf_add_str(b, "},\"because\":[");
+    for (uint32_t k = 0; k < r->n; k++) {
+        buf_add_str(b, k ? ",{\"item\":" : "{\"item\":");
+        buf_add_json(b, r->because[k].item);
+        buf_add_str(b, ",\"share\":");
+        buf_add_float(b, r->because[k].share);
+        buf_add_char(b, '}');
+    }
+    buf_add_char(b, ']');
+}
+
 void api_add_items(const struct recommend_answer *a, struct buf *b) {
     buf_add_str(b, "\"items\":[");
     for (size_t i = 0; i < a->n; i++) {
@@ -192,6 +211,7 @@ void api_add_items(const struct recommend_answer *a, struct buf *b) {
         buf_add_json(b, a->hits[i].id);
         buf_add_str(b, ",\"score\":");
         buf_add_float(b, a->hits[i].score);
+        if (a->reasons) add_reason(&a->reasons[i], b);
         buf_add_char(b, '}');
     }
     buf_add_char(b, ']');

@@ -111,7 +111,7 @@ struct api_mark {
 };
 struct api_mark api_mark(const struct daemon *d);
 void api_add_mark(struct api_seat *s, const struct api_mark *m, struct buf *b);
-/* "items":[{"item":..,"score":..},..] */
+/* "items":[{"item":..,"score":..},..], with "terms" and "because" where the answer has reasons */
 void api_add_items(const struct recommend_answer *a, struct buf *b);
 
 /* Sends what was built; 500 when the buffer ran out of memory. */

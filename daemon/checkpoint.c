@@ -81,6 +81,9 @@ static void capture_small(struct checkpoint *c) {
     engine_encode_state(g, &row);
     add_small(c, STORE_META, slice_str("state"), slice_of(row.p, row.n));
     buf_clear(&row);
+    blend_encode(&g->model->blend, &row);
+    add_small(c, STORE_META, slice_str("blend"), slice_of(row.p, row.n));
+    buf_clear(&row);
     for (size_t t = 0; t < g->n_types; t++) buf_printf(&row, "%s%s", t ? "\n" : "", g->types[t]);
     add_small(c, STORE_META, slice_str("types"), slice_of(row.p, row.n));
     c->epoch = g->epoch_dirty;

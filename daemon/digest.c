@@ -62,13 +62,23 @@ static int add_table(struct store_scan *scan, enum store_table table, uint32_t d
     return rc;
 }
 
+/* One row of META; the whole of it is in the digest. */
+static int add_meta(struct store_scan *scan, const char *name, struct slice *value, struct sha256 *total,
+                    struct err *e) {
+    struct slice key = {NULL, 0};
+    int rc = store_scan_seek(scan, STORE_META, slice_str(name), e);
+    if (rc == 0) rc = store_scan_next(scan, &key, value, e);
+    if (rc < 0) return rc;
+    if (rc == 0 || !slice_is(key, name)) return err_set(e, ERR_MISSING, name, "the store holds no state yet");
+    sha256_add(total, value->p, value->n);
+    return 0;
+}
+
 /* The state row without what is only for display: see engine_encode_state. */
 static int add_state(struct store_scan *scan, struct sha256 *total, struct digest *out, uint32_t *dim, struct err *e) {
-    struct slice key = {NULL, 0}, value;
-    int rc = store_scan_seek(scan, STORE_META, slice_str("state"), e);
-    if (rc == 0) rc = store_scan_next(scan, &key, &value, e);
+    struct slice value;
+    int rc = add_meta(scan, "state", &value, total, e);
     if (rc < 0) return rc;
-    if (rc == 0 || !slice_is(key, "state")) return err_set(e, ERR_MISSING, "state", "the store holds no state yet");
     struct cursor c = {(const uint8_t *)value.p, value.n, false};
     *dim = cursor_u32(&c);
     (void)cursor_u64(&c);
@@ -76,8 +86,7 @@ static int add_state(struct store_scan *scan, struct sha256 *total, struct diges
     out->sequence = cursor_u64(&c);
     if (c.failed) return err_set(e, ERR_CORRUPT, "meta", "the state row is cut short");
     if (*dim > MODEL_MAX_DIM) return err_set(e, ERR_CORRUPT, "meta", "the state row names model.dim = %u", *dim);
-    sha256_add(total, value.p, value.n);
-    return 0;
+    return add_meta(scan, "blend", &value, total, e);
 }
 
 int digest_compute(struct store *s, struct digest *out, struct err *e) {

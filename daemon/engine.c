@@ -67,6 +67,23 @@ static void fill_regular(const struct config *c, struct model_params *p) {
     p->sum_half_life_ms = c->sum_half_life_ms > 0 ? c->sum_half_life_ms : 0;
 }
 
+static void fill_terms(const struct config *c, struct model_params *p) {
+    p->neighbours = (uint32_t)c->neighbours;
+    p->neighbour_history = (uint32_t)c->neighbour_history;
+    p->neighbour_decay = (float)c->neighbour_decay;
+    p->neighbour_scale = (float)c->neighbour_scale;
+    p->neighbour_shrink = (float)c->neighbour_shrink;
+    p->neighbour_popularity = (float)c->neighbour_popularity;
+    p->basket_weight = (float)c->basket_weight;
+    p->pair_half_life_ms = c->pair_half_life_ms;
+    p->successor_half_life_ms = c->successor_half_life_ms;
+    p->blend_step = (float)c->blend_step;
+    p->blend_step_neighbours = (float)c->blend_step_neighbours;
+    p->blend_start[TERM_EMBEDDING] = (float)c->tau;
+    for (int k = 0; k < NEIGHBOUR_KINDS; k++) p->blend_start[k] = (float)c->lambda[k];
+    for (int h = 0; h < MODEL_TRENDS; h++) p->blend_start[TERM_TREND + h] = (float)c->mu[h];
+}
+
 static void fill_params(const struct engine *g, struct model_params *p) {
     const struct config *c = g->config;
     memset(p, 0, sizeof *p);
@@ -92,11 +109,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->max_ahead_ms = c->max_ahead_ms;
     p->max_clock_step_ms = c->max_clock_step_ms;
     p->dedup_window = (uint64_t)c->dedup_window;
-    p->neighbours = (uint32_t)c->neighbours;
-    p->pair_half_life_ms = c->pair_half_life_ms;
-    p->successor_half_life_ms = c->successor_half_life_ms;
-    p->tau = (float)c->tau;
-    p->mu[0] = (float)c->mu;
+    fill_terms(c, p);
     p->n_types = (uint32_t)g->n_types;
     for (size_t t = 0; t < g->n_types; t++) {
         const struct config_type *type = configured(c, g->types[t]);

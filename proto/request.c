@@ -75,6 +75,13 @@ static int read_k(struct parser *p, const json_t *value) {
     return 0;
 }
 
+static int read_flag(struct parser *p, const char *name, const json_t *value, bool *out) {
+    if (!json_is_null(value) && !json_is_boolean(value))
+        return err_set(p->e, ERR_SYNTAX, name, "%s is true or false", name);
+    *out = json_is_true(value);
+    return 0;
+}
+
 static int read_field(struct parser *p, const char *name, const json_t *value) {
     bool all = p->kind == REQUEST_RECOMMEND, none = json_is_null(value);
     if (strcmp(name, "user") == 0) return none ? 0 : read_id(p, "user", value, &p->r.user);
@@ -83,16 +90,12 @@ static int read_field(struct parser *p, const char *name, const json_t *value) {
     if (all && strcmp(name, "exclude") == 0)
         return none ? 0 : read_list(p, "exclude", value, &p->r.exclude, &p->r.n_exclude);
     if (all && strcmp(name, "k") == 0) return none ? 0 : read_k(p, value);
-    if (all && strcmp(name, "keep_used") == 0) {
-        if (!none && !json_is_boolean(value))
-            return err_set(p->e, ERR_SYNTAX, "keep_used", "keep_used is true or false");
-        p->r.keep_used = json_is_true(value);
-        return 0;
-    }
+    if (all && strcmp(name, "keep_used") == 0) return read_flag(p, "keep_used", value, &p->r.keep_used);
+    if (all && strcmp(name, "explain") == 0) return read_flag(p, "explain", value, &p->r.explain);
     char field[64];
     snprintf(field, sizeof field, "%s", name);
     return err_set(p->e, ERR_MISMATCH, field, "unknown field \"%s\"; known: %s", field,
-                   all ? "user, history, exclude, items, k, keep_used" : "user, items, history");
+                   all ? "user, history, exclude, items, k, keep_used, explain" : "user, items, history");
 }
 
 /* How many slices and integer texts the fields may need; lists past their limit are refused before any of it is used.

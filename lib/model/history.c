@@ -15,13 +15,14 @@ static float entry_weight(const struct model_params *p, uint16_t types) {
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n) {
     const struct model_params *p = t->params;
     float decay = 1, sum = 0;
-    h->n = 0;
-    for (uint32_t k = n; k-- > 0 && h->n < p->history;) {
-        const _Atomic uint32_t *generation = (const _Atomic uint32_t *)&item_head(t, entries[k].row)->generation;
-        if ((uint16_t)atomic_load_explicit(generation, memory_order_relaxed) != entries[k].generation) continue;
-        float w = entry_weight(p, entries[k].types) * decay;
+    uint32_t most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
+    h->n = h->n_known = 0;
+    for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
+        if ((uint16_t)item_generation(t, entries[k].row) != entries[k].generation) continue;
+        float w = h->n_known < p->history ? entry_weight(p, entries[k].types) * decay : 0;
         decay *= p->history_decay;
-        h->parts[h->n++] = (struct history_part){entries[k].row, w};
+        h->parts[h->n_known++] = (struct history_part){entries[k].row, w};
+        if (h->n_known <= p->history) h->n++;
         sum += w;
     }
     float z = sum > 0 ? 1.0f / fm_sqrtf(sum) : 0;

@@ -17,12 +17,13 @@ struct history_part {
 };
 
 struct history {
-    struct history_part parts[MODEL_MAX_HISTORY]; /* newest first */
-    size_t n;
+    struct history_part parts[MODEL_MAX_HISTORY]; /* (n_known) newest first; the first n are in the user vector */
+    size_t n, n_known;
 };
 
-/* The newest params.history of the n entries whose item still exists, newest first, with weights
- * w_j = history_weight(types_j) * history_decay^rank_j / sqrt(sum w). Any thread (reads item heads' generations). */
+/* The newest of the n entries whose item still exists, newest first: as many as the user vector (params.history) or the
+ * neighbour terms (params.neighbour_history) want. Weights w_j = history_weight(types_j) * history_decay^rank_j /
+ * sqrt(sum w) for those of the user vector. Any thread. */
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n);
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly

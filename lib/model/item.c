@@ -6,6 +6,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/draw.h"
+#include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/item_aside.h"
 #include "lib/model/item_ids.h"
@@ -28,6 +29,7 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->ops = ops;
     size_t n = p->max_items, blocks = n_blocks_for(t), rows = blocks * t->block_rows;
     t->rows = mem_map_dense(rows * t->stride);
+    t->brief = mem_map_dense(n * sizeof *t->brief);
     t->live = mem_map_dense(n * sizeof *t->live);
     t->free_rows = mem_map(n * sizeof *t->free_rows);
     t->expires_ms = mem_map(n * sizeof *t->expires_ms);
@@ -37,8 +39,8 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->aside = item_aside_new((uint32_t)rows, t->stride);
     t->ids = item_ids_new(p->max_items, epoch);
     bool marks = marks_new(&t->touched, p->max_items) && marks_new(&t->counted, p->max_items);
-    if (marks && t->rows && t->live && t->free_rows && t->expires_ms && t->available && t->dirty && t->pending &&
-        t->aside && t->ids) {
+    if (marks && t->rows && t->brief && t->live && t->free_rows && t->expires_ms && t->available && t->dirty &&
+        t->pending && t->aside && t->ids) {
         *out = t;
         return 0;
     }
@@ -53,6 +55,7 @@ void items_free(struct items *t) {
     item_ids_free(t->ids);
     item_aside_free(t->aside);
     mem_unmap(t->rows, blocks * t->block_rows * t->stride);
+    mem_unmap(t->brief, n * sizeof *t->brief);
     mem_unmap(t->live, n * sizeof *t->live);
     mem_unmap(t->free_rows, n * sizeof *t->free_rows);
     mem_unmap(t->expires_ms, n * sizeof *t->expires_ms);
@@ -71,6 +74,15 @@ void items_prefetch(const struct items *t, uint64_t hash, uint32_t station) {
 }
 struct slice items_id(const struct items *t, uint32_t row) {
     return item_ids_of(t->ids, row);
+}
+
+void item_note(struct items *t, uint32_t row) {
+    const struct item_head *head = item_head(t, row);
+    double count = head->count > 0
+                       ? fm_log2((double)head->count) + (double)head->count_ms / (double)t->params->count_half_life_ms
+                       : ITEM_NO_COUNT;
+    atomic_store_explicit(&t->brief[row].log_count, count, memory_order_relaxed);
+    atomic_store_explicit(&t->brief[row].generation, head->generation, memory_order_relaxed);
 }
 
 #define ID_VALUE 14u /* bytes before the id in what is stored beside a row number */
@@ -131,6 +143,7 @@ static void start_row(struct items *t, uint32_t row, struct slice id, uint32_t g
     item_store_head(head, &fresh);
     item_store(item_q(t, row), start, 2 * sizeof(float) * p->dim);
     item_end(head);
+    item_note(t, row);
 }
 
 int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
@@ -199,6 +212,7 @@ int items_remove(struct items *t, uint32_t row, struct err *e) {
     item_store_head(head, &gone);
     item_store(item_q(t, row), zero, 2 * sizeof(float) * t->dim);
     item_end(head);
+    item_note(t, row);
     item_ids_del(t->ids, row);
     free_push(t, row);
     t->n_known--;

@@ -24,6 +24,7 @@
 #define ITEM_NONE     UINT32_MAX
 #define ITEM_NEVER    INT64_MAX
 #define ITEM_NO_TREND (-1e300) /* log2 of nothing */
+#define ITEM_NO_COUNT (-1e30)
 
 struct item_head {        /* 64 bytes */
     _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
@@ -38,9 +39,16 @@ struct item_head {        /* 64 bytes */
     uint32_t known;             /* 1 while an id owns the row */
 };
 
+/* What the terms need of many items at once, side by side: a copy of two values of the head. */
+struct item_brief {
+    _Atomic double log_count; /* log2 of head.count + count_ms / half-life: falls by 1 in each; ITEM_NO_COUNT */
+    _Atomic uint32_t generation;
+};
+
 struct items {
     uint32_t dim, max_items, block_rows;
     size_t stride;            /* bytes of a row */
+    struct item_brief *brief; /* (max_items) */
     unsigned char *rows;      /* (max_items, stride) */
     _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
     uint32_t n_known, n_live; /* learner */
@@ -85,9 +93,25 @@ static inline float *item_q(const struct items *t, uint32_t row) {
 }
 static inline float *item_y(const struct items *t, uint32_t row) { return item_q(t, row) + t->dim; }
 
+/* Any thread. */
+static inline double item_log_count(const struct items *t, uint32_t row) {
+    return atomic_load_explicit(&t->brief[row].log_count, memory_order_relaxed);
+}
+static inline uint32_t item_generation(const struct items *t, uint32_t row) {
+    return atomic_load_explicit(&t->brief[row].generation, memory_order_relaxed);
+}
+/* Learner: the brief follows the head. */
+void item_note(struct items *t, uint32_t row);
+
 /* Learner: past its expiry at t (by the model clock): not live for learning. */
 static inline bool item_expired(const struct items *t, uint32_t row, int64_t at_ms) {
     return t->n_expiring && atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) <= at_ms;
+}
+
+/* Any thread: may be shown at that time. */
+static inline bool item_shown(const struct items *t, uint32_t row, int64_t at_ms) {
+    return atomic_load_explicit(&t->available[row], memory_order_relaxed) != 0 &&
+           atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) > at_ms;
 }
 
 /* Starts bringing the head and q of a row from memory. */

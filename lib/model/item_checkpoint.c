@@ -149,6 +149,7 @@ int items_load_end(struct items *t, struct err *e) {
     for (uint32_t r = 0; r < n; r++) {
         const struct item_head *head = item_head(t, r);
         known += head->known != 0;
+        item_note(t, r);
         if (!head->known) t->free_rows[t->n_free++] = r; /* ascending: a heap */
         if (!head->live) continue;
         if (!head->known || head->live > n || t->live[head->live - 1])

@@ -22,10 +22,12 @@ struct learn {
     float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
 };
 
+uint32_t learn_most_used(const struct model_params *p) { return p->user_items + 65536; }
+
 struct learn *learn_new(const struct model_params *p) {
     struct learn *l = mem_zalloc(sizeof *l);
     if (!l) return NULL;
-    l->cap_used = p->user_items + 65536;
+    l->cap_used = learn_most_used(p);
     l->used = mem_alloc(l->cap_used * sizeof *l->used);
     if (l->used) return l;
     mem_free(l);
@@ -44,6 +46,11 @@ void learn_add_used(struct learn *l, uint32_t row) {
     if (l->n_used < l->cap_used) l->used[l->n_used++] = row;
 }
 
+uint32_t learn_copy_used(const struct learn *l, uint32_t *out) {
+    memcpy(out, l->used, l->n_used * sizeof *out);
+    return l->n_used;
+}
+
 void learn_set_used(struct learn *l, const struct model *m, const struct user_entry *entries, uint32_t n) {
     memset(l->filter, 0, sizeof l->filter);
     l->n_used = 0;
@@ -52,7 +59,7 @@ void learn_set_used(struct learn *l, const struct model *m, const struct user_en
             learn_add_used(l, entries[k].row);
 }
 
-static bool is_used(const struct learn *l, uint32_t row) {
+bool learn_is_used(const struct learn *l, uint32_t row) {
     uint32_t bit = row & (FILTER_WORDS * 64 - 1);
     if (!(l->filter[bit / 64] >> bit % 64 & 1)) return false;
     for (uint32_t k = 0; k < l->n_used; k++)
@@ -93,7 +100,7 @@ static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t 
     for (uint32_t q = 0; q < m->params.negatives; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
             uint32_t j = k ? draw_one(m, draw_bits(key, (uint64_t)q * TRIES + k), share, n_recent) : l->first[q];
-            if (j == item || !item_head(t, j)->live || is_used(l, j) || item_expired(t, j, m->clock_ms)) continue;
+            if (j == item || !item_head(t, j)->live || learn_is_used(l, j) || item_expired(t, j, m->clock_ms)) continue;
             l->negatives[n] = j;
             l->often[n++] = n_recent ? 1 - share + often_recent * (float)recent->often[j] / (float)n_recent : 1;
             break;

@@ -3,6 +3,7 @@
 #ifndef RANKD_MODEL_LEARN_H
 #define RANKD_MODEL_LEARN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/model/history.h"
@@ -15,6 +16,10 @@ void learn_free(struct learn *l);
 /* Which items the user has: for the negatives. n entries of the user's row. */
 void learn_set_used(struct learn *l, const struct model *m, const struct user_entry *entries, uint32_t n);
 void learn_add_used(struct learn *l, uint32_t row);
+/* The rows that the user has into out, at most learn_most_used of them; the number. */
+uint32_t learn_copy_used(const struct learn *l, uint32_t *out);
+uint32_t learn_most_used(const struct model_params *p);
+bool learn_is_used(const struct learn *l, uint32_t row);
 
 /* Where the first tries for the negatives of a pair with this key would be read, were it learned now: places that hold
  * item rows, into places (params.negatives); their number. Places stay readable as long as the model. */

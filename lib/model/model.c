@@ -10,13 +10,16 @@
 #include "lib/model/dedup.h"
 #include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
+#include "lib/model/judge.h"
 #include "lib/model/learn.h"
 #include "lib/model/ops.h"
+#include "lib/model/pairs.h"
 #include "lib/model/recent.h"
 
 #define MAX_BASKET    10000
 #define PREFETCH_ROWS 8u
 #define PUBLISH_ROWS  1024u
+#define WEIGHT_FADE   0.9999 /* of the mean weight, per pair that trains */
 #define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
@@ -49,7 +52,9 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     m->epoch = epoch_new(n_readers);
     m->learn = learn_new(&m->params);
     m->ahead = ahead_new();
-    if (!m->epoch || !m->learn || !m->ahead) rc = err_set(e, ERR_NOMEM, "model", "no memory");
+    m->judge = judge_new(&m->params);
+    blend_init(&m->blend, &m->params);
+    if (!m->epoch || !m->learn || !m->ahead || !m->judge) rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
     if (rc == 0) rc = neighbours_new(&m->params, m->items, m->epoch, &m->neighbours, e);
@@ -73,6 +78,7 @@ void model_free(struct model *m) {
     items_free(m->items);
     ahead_free(m->ahead);
     learn_free(m->learn);
+    judge_free(m->judge);
     if (m->epoch) epoch_free(m->epoch);
     buf_free(&m->ops);
     mem_free(m);
@@ -138,6 +144,7 @@ static void count_event(struct model *m, uint32_t row, int64_t t) {
     item_begin(head);
     item_store_head(head, &next);
     item_end(head);
+    item_note(m->items, row);
     recent_add(m->recent, row);
 }
 
@@ -178,8 +185,17 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
     entries[user->n++] = entry;
 }
 
-static void learn_item(struct model *m, struct user_row *user, const struct history *h, uint32_t row,
+/* Weights matter relative to each other: a log of purchases alone learns as one of clicks alone. 1 / (mean weight of
+ * the types of the pairs that trained lately, this one included). */
+static float relative_weight(struct model *m, uint32_t type) {
+    m->weights.n = WEIGHT_FADE * m->weights.n + 1;
+    m->weights.sum = WEIGHT_FADE * m->weights.sum + (double)m->params.types[type].weight;
+    return (float)(m->weights.n / m->weights.sum);
+}
+
+static void learn_item(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
                        const struct model_event *ev, uint32_t index, float late_weight) {
+    uint32_t row = rows[index];
     const struct model_params *p = &m->params;
     struct user_entry *entries = user_entries(user, p->dim);
     uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
@@ -190,14 +206,30 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     if (w > 0) {
         struct draw_place place = ev->place;
         place.index = index;
-        struct learn_target target = {
-            .item = row, .weight = w, .count = 1 + (at < user->n ? (float)entries[at].count : 0), .place = &place};
+        struct learn_target target = {.item = row,
+                                      .weight = w * relative_weight(m, ev->type),
+                                      .count = 1 + (at < user->n ? (float)entries[at].count : 0),
+                                      .place = &place};
         learn_pair(m->learn, m, user, h, &target);
+        pairs_count(m, h, rows, index, w / p->types[ev->type].weight, ev->ts_ms);
     }
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms);
     remember_item(m, user, at, row, ev);
     learn_add_used(m->learn, row);
+}
+
+/* The items of a basket in order, each with the history of before the basket: those of them that it holds have moved to
+ * its end, and leave it. */
+static void learn_items(struct model *m, struct user_row *user, struct history *h, const uint32_t *rows,
+                        const struct model_event *ev, float late_weight) {
+    uint32_t moved = 0;
+    for (uint32_t k = 0; k < ev->n_items; k++) {
+        if (k > 0) history_of(h, m->items, user_entries(user, m->params.dim), user->n - moved);
+        learn_item(m, user, h, rows, ev, k, late_weight);
+        moved += !pairs_among(rows, k, rows[k]);
+        if (moved > user->n) moved = user->n; /* of a basket longer than what is remembered */
+    }
 }
 
 int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
@@ -213,14 +245,18 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
         rc = users_reserve(m->users, &user, room > m->params.user_items ? m->params.user_items : (uint32_t)room, e);
     }
     if (rc == 0) rc = find_rows(m, ev, rows, e);
+    struct history h;
+    if (rc == 0) {
+        history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
+        learn_set_used(m->learn, m, user_entries(user, m->params.dim), user->n);
+        rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
+    }
+    if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);
     if (rc == 0) {
         model_move_clock(m, ev->ts_ms);
         float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)m->params.late_half_life_ms);
-        struct history h;
         forget_user(&m->params, user, ev->ts_ms);
-        history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
-        learn_set_used(m->learn, m, user_entries(user, m->params.dim), user->n);
-        for (size_t k = 0; k < ev->n_items; k++) learn_item(m, user, &h, rows[k], ev, (uint32_t)k, late);
+        learn_items(m, user, &h, rows, ev, late);
         if (ev->ts_ms > user->last_ms) user->last_ms = ev->ts_ms;
     }
     if (rows != few) mem_free(rows);
@@ -267,7 +303,7 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
 
 /* Rows in ascending order, so that neighbours share pages and lines: of one million items a twentieth is touched by a
  * thousand events, of a hundred thousand a third. */
-static void publish_items(struct model *m) {
+void model_refresh_scan(struct model *m) {
     struct items *t = m->items;
     uint32_t rows[PUBLISH_ROWS], at = 0;
     for (uint32_t n; (n = marks_take(&t->touched, &at, rows, PUBLISH_ROWS)) > 0;) {
@@ -286,11 +322,12 @@ static void publish_items(struct model *m) {
 }
 
 void model_publish(struct model *m) {
-    struct items *t = m->items;
-    publish_items(m);
+    const struct items *t = m->items;
+    model_refresh_scan(m);
     item_aside_tend(t->aside);
     users_publish(m->users);
     neighbours_publish(m->neighbours);
+    blend_publish(&m->blend);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
     atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);

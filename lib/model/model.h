@@ -14,6 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
 #include "lib/base/slice.h"
+#include "lib/model/blend.h"
 #include "lib/model/item.h"
 #include "lib/model/kernel.h"
 #include "lib/model/neighbour.h"
@@ -24,6 +25,7 @@
 struct ahead;
 struct recent;
 struct dedup;
+struct judge;
 
 struct model_stats {          /* relaxed atomics, any thread */
     _Atomic uint64_t pairs;   /* (user, item) pairs that trained */
@@ -47,6 +49,11 @@ struct model {
     struct scan *scan;
     struct recent *recent;
     struct dedup *dedup;
+    struct blend blend;
+    struct { /* decayed sum and number of the type weights of the pairs that trained */
+        double sum, n;
+    } weights;
+    struct judge *judge;
     int64_t clock_ms; /* model clock; -1 before the first event. Learner */
     struct buf ops;   /* changes of id and text rows since the last checkpoint began, in order; see model_ops_next */
     struct model_stats stats;
@@ -96,6 +103,8 @@ int model_describe_user(struct model *m, struct slice id, struct slice text, str
 int model_erase_user(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 
+/* Learner: the serving copy of the rows follows those changed since the last call or publish. */
+void model_refresh_scan(struct model *m);
 /* Makes everything learned so far visible to readers. */
 void model_publish(struct model *m);
 

@@ -11,10 +11,11 @@
 #define MODEL_MAX_NEGATIVES 512
 #define MODEL_MAX_HISTORY   255
 #define MODEL_TRENDS        3
-#define MODEL_MAX_ID        256 /* bytes of a user or item id */
+#define MODEL_TERMS         (4 + MODEL_TRENDS) /* of a score */
+#define MODEL_MAX_ID        256                /* bytes of a user or item id */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
-#define MODEL_ARITHMETIC 2
+#define MODEL_ARITHMETIC 3
 
 struct model_type {
     float weight;         /* of the learning step; 0 = counts, does not train */
@@ -40,12 +41,17 @@ struct model_params {
     uint32_t history;                           /* items in the user vector, 0 to MODEL_MAX_HISTORY */
     float history_decay;
     int64_t late_half_life_ms, count_half_life_ms, trend_half_life_ms[MODEL_TRENDS];
-    int64_t max_ahead_ms;      /* guard of the model clock with a trusted arrival time */
-    int64_t max_clock_step_ms; /* guard without one; -1 = none */
-    uint64_t dedup_window;     /* accepted ids remembered */
-    uint32_t neighbours;       /* most entries of a neighbour row, 1 to NEIGHBOUR_MAX */
+    int64_t max_ahead_ms;       /* guard of the model clock with a trusted arrival time */
+    int64_t max_clock_step_ms;  /* guard without one; -1 = none */
+    uint64_t dedup_window;      /* accepted ids remembered */
+    uint32_t neighbours;        /* most entries of a neighbour row, 1 to NEIGHBOUR_MAX */
+    uint32_t neighbour_history; /* newest items of a user that have neighbour terms and are counted in pairs */
+    float neighbour_decay;      /* kappa: of each older item of the history */
+    float neighbour_scale, neighbour_shrink, neighbour_popularity; /* c, s and a of lib/model/terms.h */
+    float basket_weight;                                           /* of a pair inside one basket */
     int64_t pair_half_life_ms, successor_half_life_ms;
-    float tau, mu[MODEL_TRENDS]; /* served score = tau * (x . q + b) + sum mu_h * trend_h */
+    float blend_start[MODEL_TERMS];          /* weights of the terms before they learn; see lib/model/terms.h */
+    float blend_step, blend_step_neighbours; /* 0 = the start weights stay */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;
 };

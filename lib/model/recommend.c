@@ -7,7 +7,9 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mem.h"
+#include "lib/model/explain.h"
 #include "lib/model/history.h"
+#include "lib/model/terms.h"
 
 struct rows {
     uint32_t *row;
@@ -22,15 +24,19 @@ struct recommend {
     struct topk_hit *ranked;    /* (TOPK_MAX) */
     struct recommend_hit *hits; /* (cap_hits) */
     size_t cap_hits;
+    struct recommend_reason *reasons; /* (TOPK_MAX) once asked for */
+    struct explain *explain;
     struct rows excluded, only;
     struct history history;
+    struct terms *terms;
     float x[MODEL_MAX_DIM];
 };
 
 /* What a request makes of its user. */
 struct taste {
     enum recommend_basis basis;
-    const float *x; /* NULL for popular */
+    int64_t clock_ms; /* the moment of the ranking */
+    float weight[TERMS];
     size_t n_unknown;
 };
 
@@ -40,10 +46,11 @@ int recommend_new(struct model *m, unsigned reader, struct recommend **out, stru
     r->model = m;
     r->reader = reader;
     r->topk = topk_new(&m->params);
+    r->terms = terms_new(&m->params);
     r->ranked = mem_alloc(TOPK_MAX * sizeof *r->ranked);
     r->hits = mem_alloc(TOPK_MAX * sizeof *r->hits);
     r->cap_hits = TOPK_MAX;
-    if (r->topk && r->ranked && r->hits) {
+    if (r->topk && r->terms && r->ranked && r->hits) {
         *out = r;
         return 0;
     }
@@ -54,8 +61,11 @@ int recommend_new(struct model *m, unsigned reader, struct recommend **out, stru
 void recommend_free(struct recommend *r) {
     if (!r) return;
     topk_free(r->topk);
+    terms_free(r->terms);
     mem_free(r->ranked);
     mem_free(r->hits);
+    mem_free(r->reasons);
+    explain_free(r->explain);
     mem_free(r->excluded.row);
     mem_free(r->only.row);
     mem_free(r);
@@ -114,14 +124,12 @@ static int rows_add_ids(struct rows *rows, const struct items *t, const struct s
     return 0;
 }
 
-static uint16_t generation_of(const struct items *t, uint32_t row) {
-    const _Atomic uint32_t *g = (const _Atomic uint32_t *)&item_head(t, row)->generation;
-    return (uint16_t)atomic_load_explicit(g, memory_order_relaxed);
-}
+static uint16_t generation_of(const struct items *t, uint32_t row) { return (uint16_t)item_generation(t, row); }
 
 /* The request's history as entries, oldest first; of ids given twice the newest counts. */
 static uint32_t history_entries(const struct items *t, const struct recommend_request *q, struct user_entry *entries) {
-    uint32_t n = 0, most = t->params->history;
+    const struct model_params *p = t->params;
+    uint32_t n = 0, most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
     for (size_t i = q->n_history; i-- > 0 && n < most;) {
         uint32_t row = items_find(t, q->history[i]), seen = 0;
         if (row == ITEM_NONE) continue;
@@ -132,6 +140,10 @@ static uint32_t history_entries(const struct items *t, const struct recommend_re
     }
     memmove(entries, entries + most - n, n * sizeof *entries);
     return n;
+}
+
+static int64_t moment_of(const struct model *m, int64_t at_ms) {
+    return at_ms > 0 ? at_ms : atomic_load_explicit(&m->published_clock_ms, memory_order_acquire);
 }
 
 /* The published or stored row of the request's user; NULL when there is no such user. *loaded is to be freed. Nothing
@@ -159,7 +171,27 @@ static int find_user(struct recommend *r, struct slice id, const struct user_row
     return 0;
 }
 
-/* The user vector, and what was used among the excluded rows. */
+/* Neighbour terms of the newest items of the history, weighed. Rows outside the cache are read from the backing: the
+ * epoch section is left and entered meanwhile. */
+static int fill_terms(struct recommend *r, const struct taste *taste, struct err *e) {
+    const struct model *m = r->model;
+    uint32_t most = m->params.neighbour_history;
+    int rc = 0;
+    terms_clear(r->terms);
+    for (uint32_t rank = 0; rank < r->history.n_known && rank < most; rank++)
+        for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
+            if (taste->weight[kind] == 0) continue;
+            uint32_t row = r->history.parts[rank].row;
+            rc = neighbours_read(m->neighbours, r->reader, (enum neighbour_kind)kind, row, &r->terms->list, e);
+            if (rc == 0)
+                terms_add_list(r->terms, m->items, (enum neighbour_kind)kind, &r->terms->list, row, rank,
+                               taste->clock_ms);
+        }
+    terms_weigh(r->terms, taste->weight);
+    return rc;
+}
+
+/* The user vector, the weights of the terms, and what was used among the excluded rows. */
 static int taste_of(struct recommend *r, const struct recommend_request *q, struct taste *taste, struct err *e) {
     const struct model *m = r->model;
     const struct items *t = m->items;
@@ -167,11 +199,12 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     struct user_row *loaded;
     struct user_entry given[MODEL_MAX_HISTORY];
     struct rows *used = &r->excluded;
-    *taste = (struct taste){.basis = RECOMMEND_POPULAR};
+    int64_t last_ms = INT64_MAX;
+    *taste = (struct taste){.basis = RECOMMEND_POPULAR, .clock_ms = moment_of(m, q->at_ms)};
     int rc = find_user(r, q->user, &user, &loaded, e);
     if (rc < 0) return rc;
 
-    r->history.n = 0;
+    r->history.n = r->history.n_known = 0;
     if (user) {
         const struct user_entry *own = user_entries(user, t->dim);
         rc = rows_room(used, user->n, e);
@@ -180,16 +213,21 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
             if (own[i].generation == generation_of(t, own[i].row)) used->row[used->n++] = own[i].row;
         }
         history_of(&r->history, t, own, user->n);
+        last_ms = user->last_ms;
     }
-    if (used->n == 0) history_of(&r->history, t, given, history_entries(t, q, given));
+    uint32_t n_history = user ? user->n : 0;
+    if (used->n == 0) {
+        n_history = history_entries(t, q, given);
+        history_of(&r->history, t, given, n_history);
+        last_ms = taste->clock_ms;
+    }
     rc = rows_add_ids(used, t, q->history, q->n_history, &taste->n_unknown, e);
     if (rc < 0) goto out;
     if (q->keep_used) used->n = 0;
-    if (user || r->history.n > 0) {
-        taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
-        taste->x = r->x;
-        history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
-    }
+    if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
+    history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
+    blend_read(&m->blend, blend_bucket(n_history, taste->clock_ms - last_ms), taste->weight);
+    rc = fill_terms(r, taste, e);
 out:
     mem_free(loaded);
     return rc;
@@ -197,30 +235,40 @@ out:
 
 /* The slower trends order what the short one has forgotten: after a quiet spell all items stand at its floor. */
 static struct topk_query popular_query(const struct model *m) {
-    float mu = m->params.mu[0] > 0 ? m->params.mu[0] : 1;
-    return (struct topk_query){.mu = {mu, mu * 0x1p-10f, mu * 0x1p-16f},
-                               .clock_ms = atomic_load_explicit(&m->published_clock_ms, memory_order_acquire)};
+    return (struct topk_query){.mu = {1, 0x1p-10f, 0x1p-16f}, .clock_ms = moment_of(m, 0)};
 }
 
-static struct topk_query query_of(const struct model *m, const struct taste *taste) {
-    struct topk_query q = popular_query(m);
-    if (!taste->x) return q;
-    q.x = taste->x;
-    q.tau = m->params.tau;
-    memcpy(q.mu, m->params.mu, sizeof q.mu);
+static struct topk_query query_of(const struct recommend *r, const struct taste *taste) {
+    struct topk_query q = {
+        .x = r->x, .terms = r->terms, .tau = taste->weight[TERM_EMBEDDING], .clock_ms = taste->clock_ms};
+    memcpy(q.mu, taste->weight + TERM_TREND, sizeof q.mu);
     return q;
 }
 
+static int explain_hits(struct recommend *r, const struct topk_query *q, const struct taste *taste, size_t n,
+                        struct err *e) {
+    if (!r->reasons) r->reasons = mem_alloc(TOPK_MAX * sizeof *r->reasons);
+    if (!r->explain) r->explain = explain_new();
+    if (!r->reasons || !r->explain) return err_set(e, ERR_NOMEM, NULL, "no memory to explain an answer");
+    struct explain_moment at = {r->model, r->reader, &r->history, r->terms, q, taste->weight};
+    return explain_rows(r->explain, &at, r->ranked, n, e);
+}
+
 /* Ranks, and names the hits. */
-static int answer(struct recommend *r, const struct topk_query *q, struct recommend_answer *a, struct err *e) {
+static int answer(struct recommend *r, const struct topk_query *q, const struct taste *why, struct recommend_answer *a,
+                  struct err *e) {
     size_t n, named = 0;
     int rc = topk_rank(r->topk, r->model->items, r->model->scan, q, r->ranked, &n, e);
+    if (rc == 0 && why) rc = explain_hits(r, q, why, n, e);
     if (rc < 0) return rc;
     for (size_t i = 0; i < n; i++) {
         struct slice id = items_id(r->model->items, r->ranked[i].row);
-        if (id.n > 0) r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score}; /* else erased just now */
+        if (id.n == 0) continue; /* erased just now */
+        if (why) explain_name(r->explain, r->model->items, i, &r->reasons[named]);
+        r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score};
     }
     a->hits = r->hits;
+    a->reasons = why ? r->reasons : NULL;
     a->n = named;
     a->work = topk_last(r->topk);
     return 0;
@@ -248,19 +296,18 @@ int recommend_rank(struct recommend *r, const struct recommend_request *q, struc
         if (rc == 0) rc = rows_add_ids(&r->only, t, q->only, q->n_only, &taste.n_unknown, e);
     }
     if (rc == 0) {
-        struct topk_query query = query_of(r->model, &taste);
+        struct topk_query query = query_of(r, &taste);
         rows_sort(&r->excluded);
         rows_sort(&r->only);
         query.k = q->k;
         query.wall_ms = q->wall_ms;
-        if (q->at_ms > 0) query.clock_ms = q->at_ms;
         query.excluded = r->excluded.row;
         query.n_excluded = r->excluded.n;
         query.only = q->only ? r->only.row : NULL;
         query.n_only = r->only.n;
         made.basis = taste.basis;
         made.n_unknown = taste.n_unknown;
-        rc = answer(r, &query, &made, e);
+        rc = answer(r, &query, q->explain ? &taste : NULL, &made, e);
     }
     return finish(r, rc, &made, a);
 }
@@ -282,8 +329,7 @@ int recommend_score(struct recommend *r, const struct recommend_request *q, stru
     int rc = hits_room(r, q->n_only, e);
     if (rc == 0) rc = taste_of(r, q, &taste, e);
     if (rc == 0) {
-        struct topk_query query = query_of(r->model, &taste);
-        if (q->at_ms > 0) query.clock_ms = q->at_ms;
+        struct topk_query query = query_of(r, &taste);
         for (size_t i = 0; i < q->n_only; i++) {
             uint32_t row = items_find(t, q->only[i]);
             bool known = row != ITEM_NONE;
@@ -314,7 +360,7 @@ int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t 
         if (!(head.q_sum > 0)) memset(r->x, 0, sizeof r->x);
         struct topk_query query = {
             .x = r->x, .cosine = true, .k = k, .wall_ms = wall_ms, .excluded = &row, .n_excluded = 1};
-        rc = answer(r, &query, &made, e);
+        rc = answer(r, &query, NULL, &made, e);
     }
     return finish(r, rc, &made, a);
 }
@@ -325,5 +371,5 @@ int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct r
     struct topk_query query = popular_query(r->model);
     query.k = k;
     query.wall_ms = wall_ms;
-    return finish(r, answer(r, &query, &made, e), &made, a);
+    return finish(r, answer(r, &query, NULL, &made, e), &made, a);
 }

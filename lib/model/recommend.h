@@ -26,6 +26,7 @@ struct recommend_request {
     size_t n_exclude;
     const struct slice *only; /* rank these ids alone; unknown ones are left out and counted */
     size_t n_only;
+    bool explain;   /* recommend_rank: with reasons */
     bool keep_used; /* default false: items the user (or the history) has used are left out */
     uint32_t k;
     int64_t wall_ms;
@@ -37,9 +38,21 @@ struct recommend_hit {
     float score;
 };
 
+#define RECOMMEND_REASONS 3
+
+struct recommend_reason { /* why a hit stands where it does */
+    float share[TERMS];   /* weight * value of each term: they add up to the score */
+    struct {
+        struct slice item;        /* of the history */
+        float share;              /* of the score: its part of the user vector and of the neighbour terms */
+    } because[RECOMMEND_REASONS]; /* (n) those that contributed most, above 0 */
+    uint32_t n;
+};
+
 struct recommend_answer {
     enum recommend_basis basis;
-    const struct recommend_hit *hits; /* (n), best first */
+    const struct recommend_hit *hits;       /* (n), best first */
+    const struct recommend_reason *reasons; /* (n) when asked for, else NULL */
     size_t n;
     size_t n_unknown; /* ids of only or history that name no item */
     struct topk_work work;
@@ -49,13 +62,13 @@ struct recommend;
 int recommend_new(struct model *m, unsigned reader, struct recommend **out, struct err *e) ERR_MUST_CHECK;
 void recommend_free(struct recommend *r);
 
-/* The user vector is x = p + z * sum_j w_j y_j over the newest params.history items j, w_j = history_weight *
- * history_decay^rank, z = 1 / sqrt(sum_j w_j). A known user has p and a history of his own (basis personal); a
- * request's history alone gives p = 0 (basis history); neither gives the trends alone (basis popular), the order
- * of recommend_popular: mu_0 * (trend_0 + 2^-10 trend_1 + 2^-16 trend_2), so that the slower ones decide between
- * equals. Where mu_0 is not positive 1 stands for it: popular is an order too. ERR_RANGE for k; ERR_NOMEM; what reading
- * a user's row from the backing gave, but ERR_MISSING: such a user is unknown. On an error the section is left already.
- */
+/* The score is that of lib/model/topk.h with the weights of lib/model/blend.h for the length of the history and the
+ * time since the user's last event. The user vector is x = p + z * sum_j w_j y_j over the newest params.history items
+ * j, w_j = history_weight * history_decay^rank, z = 1 / sqrt(sum_j w_j); the neighbour terms are those of
+ * lib/model/terms.h. A known user has p and a history of his own (basis personal); a request's history alone gives p =
+ * 0 (basis history); neither leaves biases and trends (basis popular). ERR_RANGE for k; ERR_NOMEM; what reading a
+ * user's or a neighbour row from the backing gave, but ERR_MISSING: such a user is unknown. On an error the section is
+ * left already. */
 int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
                    struct err *e) ERR_MUST_CHECK;
 
@@ -69,6 +82,7 @@ int recommend_score(struct recommend *r, const struct recommend_request *q, stru
 int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
                       struct err *e) ERR_MUST_CHECK;
 
+/* By the trends alone: trend_0 + 2^-10 trend_1 + 2^-16 trend_2, so that the slower ones decide between equals. */
 int recommend_popular(struct recommend *r, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
                       struct err *e) ERR_MUST_CHECK;
 

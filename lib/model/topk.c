@@ -9,9 +9,8 @@
 #include "lib/base/mem.h"
 #include "lib/model/topk_bound.h"
 
-#define CANDIDATES  131072u /* more rows than this undecided at once: bounds are no use */
-#define PREFETCH    6u      /* rows ahead */
-#define TREND_FLOOR (-8.0)
+#define CANDIDATES 131072u /* more rows than this undecided at once: bounds are no use */
+#define PREFETCH   6u      /* rows ahead */
 
 struct topk {
     const struct kernel *kernel;
@@ -74,16 +73,21 @@ static float score_of(const struct scorer *c, const struct item_head *h, const f
     if (query->cosine) {
         float roots = c->root * fm_sqrtf(c->kernel->dot(q, q, dim));
         bool learned = h->q_sum > 0;
-        return learned && roots != 0 ? c->kernel->dot(query->x, q, dim) / roots : 0;
+        return learned && c->root != 0 && roots != 0 ? c->kernel->dot(query->x, q, dim) / roots : 0;
     }
     if (query->x) score = query->tau * (c->kernel->dot(query->x, q, dim) + h->bias);
     for (int k = 0; k < MODEL_TRENDS; k++) {
         if (query->mu[k] == 0) continue;
         double trend = h->trend[k] - c->shift[k];
-        trend = trend < TREND_FLOOR ? TREND_FLOOR : trend;
+        trend = trend < TOPK_TREND_FLOOR ? TOPK_TREND_FLOOR : trend;
         score += query->mu[k] * (float)trend;
     }
     return score;
+}
+
+static float add_terms(const struct topk_query *q, uint32_t row, float score) {
+    const struct terms_row *r = q->terms ? terms_find(q->terms, row) : NULL;
+    return r ? score + r->sum : score;
 }
 
 float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
@@ -91,7 +95,7 @@ float topk_score(const struct items *t, const struct kernel *k, const struct top
     struct item_head head;
     float values[MODEL_MAX_DIM];
     item_read(t, row, &head, q->x ? values : NULL, NULL);
-    return score_of(&c, &head, values);
+    return add_terms(q, row, score_of(&c, &head, values));
 }
 
 static bool worse(struct topk_hit a, struct topk_hit b) {
@@ -131,11 +135,6 @@ static void take_best(struct topk *s, struct topk_hit *hits, size_t *n) {
     }
 }
 
-static bool shown(const struct items *t, const struct topk_query *q, uint32_t row) {
-    return atomic_load_explicit(&t->available[row], memory_order_relaxed) != 0 &&
-           atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) > q->wall_ms;
-}
-
 static bool excluded(const struct topk_query *q, uint32_t row) {
     size_t low = 0, high = q->n_excluded;
     while (low < high) {
@@ -153,7 +152,7 @@ static void score_row(struct topk *s, const struct scorer *c, uint32_t row) {
     item_read(c->items, row, &head, c->query->x ? s->q : NULL, NULL);
     s->work.rescored++;
     if (!(c->query->only ? head.known : head.live)) return;
-    float score = score_of(c, &head, s->q);
+    float score = add_terms(c->query, row, score_of(c, &head, s->q));
     if (!isnan(score)) offer(s->best, &s->n_best, c->query->k, (struct topk_hit){score, row});
 }
 
@@ -170,7 +169,7 @@ static void score_everything(struct topk *s, const struct items *t, const struct
     s->n_best = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t row = q->only ? q->only[i] : (uint32_t)i;
-        if (row < n_rows && shown(t, q, row) && !excluded(q, row)) score_row(s, &c, row);
+        if (row < n_rows && item_shown(t, row, q->wall_ms) && !excluded(q, row)) score_row(s, &c, row);
     }
 }
 
@@ -184,9 +183,16 @@ int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_que
     return 0;
 }
 
-/* Of k rows seen so far the scores are at least this. Rows come in ascending order, so a later row has to be above it.
- */
+/* Of k rows seen so far the scores are at least this. Without terms rows come in ascending order, and a later row has
+ * to be above it. */
 static float threshold(const struct topk *s, uint32_t k) { return s->n_lows == k ? s->lows[0].score : -INFINITY; }
+
+/* The bound that a row of the scan has to be above: with terms, rows of any number came first, and one of a lower
+ * number wins when it is equal. */
+static float must_pass(const struct topk *s, const struct topk_query *q) {
+    float least = threshold(s, q->k);
+    return q->terms && q->terms->n > 0 ? nextafterf(least, -INFINITY) : least;
+}
 
 /* Drops candidates that cannot win any more. */
 static void drop_losers(struct topk *s, uint32_t k) {
@@ -206,19 +212,34 @@ static bool has_learned(const struct items *t, uint32_t row) {
     return sum > 0;
 }
 
-/* Collects every row that can be among the best k. False when there are too many. */
+/* Rows with terms of their own are scored at once: most winners are among them, and the threshold starts high. */
+static void score_terms(struct topk *s, const struct items *t, const struct topk_query *q) {
+    struct scorer c = scorer_of(t, s->kernel, q);
+    uint32_t n = q->terms ? q->terms->n : 0;
+    s->n_best = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + PREFETCH < n) item_prefetch(t, q->terms->rows[i + PREFETCH].row);
+        uint32_t row = q->terms->rows[i].row;
+        if (item_shown(t, row, q->wall_ms) && !excluded(q, row)) score_row(s, &c, row);
+    }
+    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
+    s->n_lows = s->n_best;
+}
+
+/* Collects every other row that can be among the best k. False when there are too many. */
 static bool collect(struct topk *s, const struct items *t, const struct topk_query *q) {
     uint32_t n_rows = atomic_load_explicit(&s->bound.scan->n_rows, memory_order_acquire);
     size_t skip = 0; /* excluded rows passed */
-    s->n_candidates = s->n_lows = 0;
+    s->n_candidates = 0;
     for (uint32_t first = 0; first < n_rows; first += SCAN_ROWS) {
         struct bounded found[SCAN_ROWS];
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
-        n = bound_block(&s->bound, first, n, threshold(s, q->k), found);
+        n = bound_block(&s->bound, first, n, must_pass(s, q), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
             while (skip < q->n_excluded && q->excluded[skip] < f->row) skip++;
-            if ((skip < q->n_excluded && q->excluded[skip] == f->row) || !shown(t, q, f->row)) continue;
+            if ((skip < q->n_excluded && q->excluded[skip] == f->row) || !item_shown(t, f->row, q->wall_ms)) continue;
+            if (q->terms && terms_find(q->terms, f->row)) continue; /* scored already */
             if (q->cosine && !has_learned(t, f->row)) f->low = f->high = 0;
             s->candidates[s->n_candidates++] = *f;
             if (f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
@@ -233,25 +254,114 @@ static bool collect(struct topk *s, const struct items *t, const struct topk_que
     return true;
 }
 
-static void prefetch_row(const struct items *t, uint32_t row) {
-    const char *p = (const char *)item_head(t, row);
-    for (size_t at = 0; at < sizeof(struct item_head) + sizeof(float) * t->dim; at += 64) __builtin_prefetch(p + at);
-}
-
 /* Scores the candidates: first those whose lower bounds made the threshold, then those still above the worst of these.
  */
 static void score_candidates(struct topk *s, const struct items *t, const struct topk_query *q) {
     struct scorer c = scorer_of(t, s->kernel, q);
     float least = threshold(s, q->k);
-    s->n_best = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < s->n_candidates; i++) {
             const struct bounded *f = &s->candidates[i];
-            if (i + PREFETCH < s->n_candidates) prefetch_row(t, f[PREFETCH].row);
+            if (i + PREFETCH < s->n_candidates) item_prefetch(t, f[PREFETCH].row);
             if ((f->low >= least) != (pass == 0) || (s->n_best == q->k && f->high < s->best[0].score)) continue;
             score_row(s, &c, f->row);
         }
     }
+}
+
+struct place {
+    struct topk_hit target;
+    uint32_t above, limit; /* rows known to stand before it; as many end the search */
+};
+
+/* One more row with its exact score. */
+static void place_row(struct topk *s, const struct topk_query *q, struct place *p, struct topk_hit hit) {
+    p->above += worse(p->target, hit);
+    if (q->k > 0) offer(s->best, &s->n_best, q->k, hit);
+}
+
+static void place_exactly(struct topk *s, const struct scorer *c, struct place *p, uint32_t row) {
+    struct item_head head;
+    item_read(c->items, row, &head, c->query->x ? s->q : NULL, NULL);
+    s->work.rescored++;
+    if (!head.live) return;
+    float score = add_terms(c->query, row, score_of(c, &head, s->q));
+    if (!isnan(score)) place_row(s, c->query, p, (struct topk_hit){score, row});
+}
+
+/* A row above both thresholds for sure is counted; every other that matters waits to be scored. False when there are
+ * too many of them. */
+static bool place_scan(struct topk *s, const struct items *t, const struct topk_query *q, struct place *p) {
+    uint32_t n_rows = atomic_load_explicit(&s->bound.scan->n_rows, memory_order_acquire), sure = 0;
+    s->n_candidates = 0;
+    for (uint32_t first = 0; first < n_rows && p->above + sure < p->limit; first += SCAN_ROWS) {
+        struct bounded found[SCAN_ROWS];
+        float best = q->k > 0 ? threshold(s, q->k) : INFINITY;
+        float least = nextafterf(best < p->target.score ? best : p->target.score, -INFINITY);
+        uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
+        n = bound_block(&s->bound, first, n, least, found);
+        for (uint32_t i = 0; i < n; i++) {
+            struct bounded *f = &found[i];
+            if (f->row == p->target.row || (q->terms && terms_find(q->terms, f->row)) ||
+                !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row))
+                continue;
+            sure += f->low > p->target.score;
+            s->candidates[s->n_candidates++] = *f;
+            if (q->k > 0 && f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
+        }
+        if (s->n_candidates > CANDIDATES - SCAN_ROWS) return false;
+    }
+    s->work.scanned = n_rows;
+    if (p->above + sure >= p->limit) p->above = p->limit;
+    return true;
+}
+
+static void place_candidates(struct topk *s, const struct scorer *c, struct place *p) {
+    const struct topk_query *q = c->query;
+    for (uint32_t i = 0; i < s->n_candidates; i++) {
+        const struct bounded *f = &s->candidates[i];
+        if (i + PREFETCH < s->n_candidates) item_prefetch(c->items, f[PREFETCH].row);
+        bool contends = q->k > 0 && (s->n_best < q->k || f->high >= s->best[0].score);
+        if (contends || (f->low <= p->target.score && f->high >= p->target.score))
+            place_exactly(s, c, p, f->row);
+        else
+            p->above += f->low > p->target.score;
+    }
+}
+
+int topk_place(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q, uint32_t row,
+               uint32_t limit, uint32_t *rank, struct topk_hit *others, size_t *n, struct err *e) {
+    struct topk_query any = *q;
+    if (any.k == 0) any.k = 1;
+    int rc = check_query(&any, e);
+    if (rc) return rc;
+    struct scorer scorer = scorer_of(t, s->kernel, q);
+    struct place p = {.target = {topk_score(t, s->kernel, q, row), row}, .limit = limit};
+    s->work = (struct topk_work){0};
+    s->n_best = 0;
+    bool bounded = limit > 0 && bound_prepare(&s->bound, t->params, c, q);
+    for (uint32_t i = 0; bounded && q->terms && i < q->terms->n; i++) {
+        uint32_t other = q->terms->rows[i].row;
+        if (i + PREFETCH < q->terms->n) item_prefetch(t, q->terms->rows[i + PREFETCH].row);
+        if (other != row && item_shown(t, other, q->wall_ms) && !excluded(q, other))
+            place_exactly(s, &scorer, &p, other);
+    }
+    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
+    s->n_lows = s->n_best;
+    if (bounded && place_scan(s, t, q, &p)) {
+        if (p.above < limit) place_candidates(s, &scorer, &p);
+    } else {
+        s->work.fell_back = true;
+        p.above = s->n_best = 0;
+        uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_acquire);
+        for (uint32_t other = 0; other < n_rows; other++)
+            if (other != row && item_shown(t, other, q->wall_ms) && !excluded(q, other))
+                place_exactly(s, &scorer, &p, other);
+    }
+    *rank = p.above < limit ? p.above : limit;
+    take_best(s, others, n);
+    if (*rank == limit) *n = 0;
+    return 0;
 }
 
 int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q,
@@ -261,7 +371,12 @@ int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const
     s->work = (struct topk_work){0};
     if (q->only) {
         score_everything(s, t, q);
-    } else if (bound_prepare(&s->bound, t->params, c, q) && collect(s, t, q)) {
+        take_best(s, hits, n);
+        return 0;
+    }
+    bool bounded = bound_prepare(&s->bound, t->params, c, q);
+    if (bounded) score_terms(s, t, q);
+    if (bounded && collect(s, t, q)) {
         score_candidates(s, t, q);
     } else {
         s->work.fell_back = true;

@@ -2,11 +2,11 @@
  *
  * The score of item i is  tau * (x . q_i + b_i) + sum_h mu_h * max(-8, trend_hi - clock / h), computed in float32 in
  * that order (trend terms in double, each rounded to float before its product; terms with mu_h = 0 are left out); a
- * NULL x leaves the first term out. With cosine set it is  x . q_i / (sqrt(x . x) * sqrt(q_i . q_i))  instead, and 0
- * where either vector is zero or so small that the product of roots is, or where q_i has not learned yet (head.q_sum is
- * 0). Items are ordered by score, higher first, then by row number, lower first; a score that is NaN is left out. With
- * learning paused the answer equals scoring and sorting every item, to the bit; while learning goes on it is exact for
- * the rows it read. */
+ * NULL x leaves the first term out. A row that terms knows gets its sum (terms_weigh) added last. With cosine set it is
+ * x . q_i / (sqrt(x . x) * sqrt(q_i . q_i))  instead, and 0 where either vector is zero or so small that the product of
+ * roots is, or where q_i has not learned yet (head.q_sum is 0). Items are ordered by score, higher first, then by row
+ * number, lower first; a score that is NaN is left out. With learning paused the answer equals scoring and sorting
+ * every item, to the bit; while learning goes on it is exact for the rows it read. */
 #ifndef RANKD_MODEL_TOPK_H
 #define RANKD_MODEL_TOPK_H
 
@@ -17,12 +17,15 @@
 #include "lib/base/err.h"
 #include "lib/model/item.h"
 #include "lib/model/scan.h"
+#include "lib/model/terms.h"
 
-#define TOPK_MAX 10000
+#define TOPK_MAX         10000
+#define TOPK_TREND_FLOOR (-8.0)
 
 struct topk_query {
-    const float *x; /* (dim) or NULL */
-    bool cosine;    /* by cosine alone: tau, mu and the biases do not matter, x does */
+    const float *x;            /* (dim) or NULL */
+    const struct terms *terms; /* of the few rows that have any, or NULL; not for cosines */
+    bool cosine;               /* by cosine alone: tau, mu and the biases do not matter, x does */
     float tau, mu[MODEL_TRENDS];
     int64_t clock_ms;         /* model clock: the moment of the trends */
     int64_t wall_ms;          /* items whose expiry is at or before this are left out, and those not available */
@@ -50,6 +53,12 @@ int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_que
                     struct err *e) ERR_MUST_CHECK;
 /* The exact score of one row with kernel k. */
 float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row);
+
+/* Where one live row stands among all that the query allows, and the q->k best others (k may be 0): *rank is the number
+ * of rows before it, or limit when there are as many (the others are then not filled). Rows whose position does not
+ * matter are not scored. The scan must be up to date: the learner refreshes it first. Exact like topk_rank. */
+int topk_place(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q, uint32_t row,
+               uint32_t limit, uint32_t *rank, struct topk_hit *others, size_t *n, struct err *e) ERR_MUST_CHECK;
 
 /* How the last topk_rank of this scratch went. */
 struct topk_work {

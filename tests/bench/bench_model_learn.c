@@ -41,8 +41,15 @@ static struct model_params parameters(uint32_t n_items) {
                              .neighbours = 128,
                              .pair_half_life_ms = INT64_C(7776000000),
                              .successor_half_life_ms = 86400000,
-                             .tau = 0.3f,
-                             .mu = {0.02f, 0, 0},
+                             .neighbour_history = 10,
+                             .neighbour_decay = 0.6f,
+                             .neighbour_scale = 30,
+                             .neighbour_shrink = 5,
+                             .neighbour_popularity = 0.2f,
+                             .basket_weight = 0.1f,
+                             .blend_start = {1, 0.5f, 0.1f, 0.3f, 0.02f, 0.01f, 0},
+                             .blend_step = 0.015f,
+                             .blend_step_neighbours = 0.05f,
                              .types = {{1, 1}},
                              .n_types = 1};
     return p;

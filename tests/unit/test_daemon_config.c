@@ -73,7 +73,7 @@ static void values_have_units(void **state) {
     assert_int_equal(c.user_cache_bytes, UINT64_C(3) << 30);
     assert_int_equal(c.batch_time_ms, 20);
     assert_int_equal(c.write_budget, 65536);
-    assert_true(c.mu == -15);
+    assert_true(c.mu[0] == -15);
     assert_true(c.seed == INT64_MAX);
     assert_int_equal(c.ready_max_lag_ms, 0);
     assert_string_equal(c.field_user, "a,b,c");

@@ -171,6 +171,8 @@ static void test_dropout_has_its_share(void **state) {
 static void test_popularity_penalty_works_against_hubs(void **state) {
     (void)state;
     struct model_params p = taste_params();
+    for (int f = 0; f < TERMS_SPARSE; f++) p.blend_start[f] = 0; /* neighbours do not feel the penalty */
+    p.blend_step = p.blend_step_neighbours = 0;
     struct outcome plain = learn(&p);
     p.popularity_penalty = 0.3f;
     struct outcome even = learn(&p);

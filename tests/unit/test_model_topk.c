@@ -128,6 +128,44 @@ static void check_naive(const struct table *t, const struct topk_query *q, const
     }
 }
 
+/* Terms of a few rows: of any sign, ties with rows that have none among them. */
+static void add_terms(struct table *t, struct topk_query *q, struct terms *terms, enum mix mix) {
+    static const float weight[TERMS] = {1, 0, 0, 0, 0, 0, 0};
+    terms_clear(terms);
+    if (q->cosine || below(t, 3) == 0) return;
+    for (uint32_t n = below(t, below(t, 2) ? 5 : 200); n > 0; n--)
+        terms_at(terms, below(t, t->params.max_items))->value[0] =
+            below(t, 4) ? table_value(t) * size_of(t, mix == MIX_HUGE || mix == MIX_WILD ? mix : MIX_PLAIN) : 0;
+    terms_weigh(terms, weight);
+    q->terms = terms;
+}
+
+/* topk_place against the whole ranking. */
+static void check_place(struct table *t, struct topk_query q, struct topk *s, const struct scan *c) {
+    uint32_t n = t->params.max_items, row = below(t, n), limit = 1 + below(t, below(t, 2) ? 20 : n + 1), rank = 0,
+             k = below(t, 3) ? below(t, 30) : 0;
+    struct topk_hit *all = malloc((n + 1) * sizeof *all), *others = malloc((n + 31) * sizeof *others);
+    size_t n_all, n_others, place = 0, other = 0;
+    q.only = NULL;
+    q.k = n;
+    bool out = !item_head(&t->items, row)->live || isnan(topk_score(&t->items, kernel_pick("auto"), &q, row));
+    assert_int_equal(topk_rank_naive(s, &t->items, &q, all, &n_all, NULL), 0);
+    while (place < n_all && all[place].row != row) place++;
+    q.k = k;
+    if (!q.cosine && !out && place < n_all) {
+        assert_int_equal(topk_place(s, &t->items, c, &q, row, limit, &rank, others, &n_others, NULL), 0);
+        assert_int_equal(rank, place < limit ? place : limit);
+        if (rank < limit) assert_int_equal(n_others, n_all - 1 < k ? n_all - 1 : k);
+        for (size_t i = 0; i < n_others; i++, other++) {
+            other += all[other].row == row;
+            assert_int_equal(others[i].row, all[other].row);
+            assert_true(others[i].score == all[other].score);
+        }
+    }
+    free(all);
+    free(others);
+}
+
 struct seen {
     unsigned queries, fell_back, pruned;
 };
@@ -137,6 +175,9 @@ static void check_table(struct table *t, enum mix mix, struct topk *s, struct se
     struct topk_hit *got = malloc((2 * n + 2) * sizeof *got), *want = malloc((2 * n + 2) * sizeof *want);
     uint32_t *excluded = malloc((n + 8) * sizeof *excluded), *only = malloc((n + 8) * sizeof *only);
     struct scan *scans[3] = {NULL};
+    struct model_params of_terms = {.neighbour_history = 1, .neighbours = 255};
+    struct terms *terms = terms_new(&of_terms);
+    assert_non_null(terms);
     for (int i = 0; i < 3; i++) {
         if (!kernel_pick(kernels[i])) continue;
         assert_int_equal(scan_new(&t->params, kernel_pick(kernels[i]), &scans[i], NULL), 0);
@@ -145,6 +186,7 @@ static void check_table(struct table *t, enum mix mix, struct topk *s, struct se
     for (unsigned i = 0; i < n_queries; i++) {
         float x[MODEL_MAX_DIM];
         struct topk_query q = query_of(t, mix, x, excluded, only);
+        add_terms(t, &q, terms, mix);
         size_t n_got = 77, n_want = 78;
         assert_int_equal(topk_rank_naive(s, &t->items, &q, want, &n_want, NULL), 0);
         if (n <= 600 && i == 0) check_naive(t, &q, want, n_want);
@@ -158,12 +200,14 @@ static void check_table(struct table *t, enum mix mix, struct topk *s, struct se
                              t->params.dim, i, kernels[k], j, got[j].row, (double)got[j].score, want[j].row,
                              (double)want[j].score);
             }
+            check_place(t, q, s, scans[k]);
             seen->queries++;
             seen->fell_back += topk_last(s).fell_back;
             seen->pruned += !q.only && topk_last(s).rescored < topk_last(s).scanned / 4;
         }
     }
     for (int i = 0; i < 3; i++) scan_free(scans[i]);
+    terms_free(terms);
     free(got);
     free(want);
     free(excluded);

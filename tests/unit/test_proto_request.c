@@ -84,6 +84,7 @@ static void refusals(void **state) {
         {REQUEST_RECOMMEND, "{\"k\":0}", ERR_RANGE, "k", "100", "1 to 100"},
         {REQUEST_RECOMMEND, "{\"k\":101}", ERR_RANGE, "k", "100", "1 to 100"},
         {REQUEST_RECOMMEND, "{\"k\":\"5\"}", ERR_SYNTAX, "k", "", "integer"},
+        {REQUEST_RECOMMEND, "{\"explain\":\"yes\"}", ERR_SYNTAX, "explain", "", "true or false"},
         {REQUEST_RECOMMEND, "{\"keep_used\":1}", ERR_SYNTAX, "keep_used", "", "true or false"},
         {REQUEST_RECOMMEND, "{\"history\":\"a\"}", ERR_SYNTAX, "history", "", "list"},
         {REQUEST_RECOMMEND, "{\"history\":[\"a\",null]}", ERR_SYNTAX, "history", "", "text or an integer"},

@@ -1,0 +1,220 @@
+/* Rankings that teach the blend. */
+#include "lib/model/judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fmath.h"
+#include "lib/base/mem.h"
+#include "lib/model/blend.h"
+#include "lib/model/learn.h"
+#include "lib/model/terms.h"
+#include "lib/model/topk.h"
+
+#define SCAN_FROM 8192u /* rows: from here on bounds are faster than scoring all; the ranking is the same */
+
+struct judge {
+    struct terms *terms;
+    float x[MODEL_MAX_DIM];
+    int64_t clock_ms;
+    double shift[MODEL_TRENDS];
+    struct topk *topk;
+    uint32_t *used; /* (cap_used) rows, ascending */
+    uint32_t cap_used;
+    struct topk_hit best[BLEND_OTHERS]; /* best first once ranked */
+    size_t n_best;
+    struct blend_example target, others[BLEND_OTHERS];
+};
+
+struct judge *judge_new(const struct model_params *p) {
+    struct judge *j = mem_zalloc(sizeof *j);
+    if (!j) return NULL;
+    j->terms = terms_new(p);
+    j->topk = topk_new(p);
+    j->cap_used = learn_most_used(p);
+    j->used = mem_alloc(j->cap_used * sizeof *j->used);
+    if (j->terms && j->topk && j->used) return j;
+    judge_free(j);
+    return NULL;
+}
+
+void judge_free(struct judge *j) {
+    if (!j) return;
+    terms_free(j->terms);
+    topk_free(j->topk);
+    mem_free(j->used);
+    mem_free(j);
+}
+
+static bool chosen(const struct model *m, const struct model_event *ev, uint32_t index, uint32_t row) {
+    struct draw_place place = ev->place;
+    place.index = index;
+    uint32_t every = (m->items->n_live + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
+    if (draw_below(draw_bits(draw_key(m->params.seed, &place, DRAW_BLEND), 0), every > 2 ? every : 2) != 0)
+        return false;
+    return item_head(m->items, row)->live && !learn_is_used(m->learn, row);
+}
+
+/* The state before the event, as a request at its time would see it. */
+static int prepare(struct judge *j, const struct model *m, const struct user_row *user, const struct history *h,
+                   struct err *e) {
+    const struct model_params *p = &m->params;
+    int rc = 0;
+    for (int k = 0; k < MODEL_TRENDS; k++) j->shift[k] = (double)j->clock_ms / (double)p->trend_half_life_ms[k];
+    history_vector(h, m->items, m->kernel, user->n > 0 ? user->p : NULL, false, j->x);
+    terms_clear(j->terms);
+    for (uint32_t r = 0; r < h->n_known && r < p->neighbour_history && rc == 0; r++)
+        for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
+            rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, h->parts[r].row, &j->terms->list, e);
+            if (rc == 0)
+                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row, r,
+                               j->clock_ms);
+        }
+    return rc;
+}
+
+static void example_of(const struct judge *j, const struct model *m, uint32_t row, struct blend_example *x) {
+    const struct item_head *head = item_head(m->items, row);
+    const struct terms_row *sparse = terms_find(j->terms, row);
+    memset(x, 0, sizeof *x);
+    if (sparse) memcpy(x->term, sparse->value, sizeof sparse->value);
+    x->term[TERM_EMBEDDING] = m->kernel->dot(j->x, item_q(m->items, row), m->items->dim) + head->bias;
+    for (int h = 0; h < MODEL_TRENDS; h++) {
+        double trend = head->trend[h] - j->shift[h];
+        x->term[TERM_TREND + h] = (float)(trend < TOPK_TREND_FLOOR ? TOPK_TREND_FLOOR : trend);
+    }
+}
+
+/* As topk_score does it: the same operations in the same order. */
+static float score_of(const float *term, const float *weight) {
+    float score = weight[TERM_EMBEDDING] * term[TERM_EMBEDDING], sparse = 0;
+    for (int h = TERM_TREND; h < TERMS; h++)
+        if (weight[h] != 0) score += weight[h] * term[h];
+    for (int f = 0; f < TERMS_SPARSE; f++) sparse += weight[f] * term[f];
+    return score + sparse;
+}
+
+static bool before(struct topk_hit a, struct topk_hit b) {
+    return a.score > b.score || (a.score == b.score && a.row < b.row);
+}
+
+/* Keeps the best, worst on top of the heap. */
+static void offer(struct judge *j, struct topk_hit hit) {
+    struct topk_hit *heap = j->best;
+    size_t at = j->n_best;
+    if (at == BLEND_OTHERS) {
+        at = 0;
+        for (size_t child; (child = 2 * at + 1) < BLEND_OTHERS; at = child) {
+            if (child + 1 < BLEND_OTHERS && before(heap[child], heap[child + 1])) child++;
+            if (before(heap[child], hit)) break;
+            heap[at] = heap[child];
+        }
+    } else {
+        for (j->n_best++; at > 0 && !before(hit, heap[(at - 1) / 2]); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    }
+    heap[at] = hit;
+}
+
+static void sort_best(struct judge *j) {
+    for (size_t k = 1; k < j->n_best; k++) {
+        struct topk_hit hit = j->best[k];
+        size_t at = k;
+        for (; at > 0 && before(hit, j->best[at - 1]); at--) j->best[at] = j->best[at - 1];
+        j->best[at] = hit;
+    }
+}
+
+struct ranks {
+    uint32_t learned, start; /* of the target by either weights; BLEND_REACH and BLEND_CUT stand for more */
+};
+
+/* Every row is scored once, with both weights. */
+static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t target, const float *learned) {
+    const struct items *t = m->items;
+    const float *start = m->params.blend_start;
+    uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
+    struct ranks ranks = {0, 0};
+    struct topk_hit least = {score_of(j->target.term, learned), target},
+                    least_start = {score_of(j->target.term, start), target};
+    struct blend_example x;
+    j->n_best = 0;
+    for (uint32_t row = 0; row < n_rows; row++) {
+        if (!item_head(t, row)->live || row == target || !item_shown(t, row, j->clock_ms)) continue;
+        example_of(j, m, row, &x);
+        struct topk_hit hit = {score_of(x.term, learned), row}, by_start = {score_of(x.term, start), row};
+        bool above = before(hit, least), above_start = before(by_start, least_start);
+        bool contends = j->n_best < BLEND_OTHERS || before(hit, j->best[0]);
+        if (!(above || above_start || contends) || learn_is_used(m->learn, row)) continue;
+        ranks.learned += above;
+        ranks.start += above_start;
+        if (contends) offer(j, hit);
+    }
+    sort_best(j);
+    return ranks;
+}
+
+static int ascending(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const float *learned, struct ranks *ranks,
+                        struct err *e) {
+    struct topk_query q = {.x = j->x, .terms = j->terms, .clock_ms = j->clock_ms, .wall_ms = j->clock_ms};
+    q.excluded = j->used;
+    q.n_excluded = learn_copy_used(m->learn, j->used);
+    qsort(j->used, q.n_excluded, sizeof *j->used, ascending);
+    model_refresh_scan(m);
+    const float *weights[] = {learned, m->params.blend_start};
+    uint32_t limit[] = {BLEND_REACH, BLEND_CUT}, rank[2];
+    size_t ignored;
+    int rc = 0;
+    for (int k = 0; k < 2 && rc == 0; k++) {
+        terms_weigh(j->terms, weights[k]);
+        q.tau = weights[k][TERM_EMBEDDING];
+        memcpy(q.mu, weights[k] + TERM_TREND, sizeof q.mu);
+        q.k = k == 0 ? BLEND_OTHERS : 0;
+        rc = topk_place(j->topk, m->items, m->scan, &q, target, limit[k], &rank[k], j->best,
+                        k == 0 ? &j->n_best : &ignored, e);
+    }
+    if (rc == 0) *ranks = (struct ranks){rank[0], rank[1]};
+    return rc;
+}
+
+static void teach(struct judge *j, struct model *m, uint32_t bucket, uint32_t rank) {
+    for (size_t k = 0; k < j->n_best; k++) {
+        example_of(j, m, j->best[k].row, &j->others[k]);
+        j->others[k].score = j->best[k].score;
+    }
+    blend_learn(&m->blend, bucket, rank, &j->target, j->others, (uint32_t)j->n_best);
+}
+
+int judge_event(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
+                const struct model_event *ev, const uint32_t *rows, struct err *e) {
+    bool ready = false;
+    uint32_t bucket = 0;
+    if (m->params.types[ev->type].weight <= 0) return 0;
+    for (uint32_t k = 0; k < ev->n_items; k++) {
+        if (!chosen(m, ev, k, rows[k])) continue;
+        if (!ready) {
+            j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
+            int rc = prepare(j, m, user, h, e);
+            if (rc < 0) return rc;
+            bucket = blend_bucket(user->n, j->clock_ms - user->last_ms);
+            ready = true;
+        }
+        struct blend_bucket *b = &m->blend.bucket[bucket];
+        struct ranks ranks;
+        int rc = 0;
+        example_of(j, m, rows[k], &j->target);
+        j->target.score = score_of(j->target.term, b->weight);
+        if (m->items->n_live < SCAN_FROM)
+            ranks = rank_all(j, m, rows[k], b->weight);
+        else
+            rc = rank_by_scan(j, m, rows[k], b->weight, &ranks, e);
+        if (rc < 0) return rc;
+        if (ranks.learned < BLEND_REACH && m->params.blend_step > 0) teach(j, m, bucket, ranks.learned);
+        blend_judge(&m->blend, bucket, ranks.learned, ranks.start);
+    }
+    return 0;
+}

@@ -1,0 +1,51 @@
+/* From an event to changed neighbour rows. */
+#include "lib/model/pairs.h"
+
+#include <stdbool.h>
+
+int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *rows, uint32_t n, struct err *e) {
+    struct neighbours *s = m->neighbours;
+    const struct user_entry *entries = user_entries(user, m->params.dim);
+    uint32_t most = m->params.neighbour_history, inside = n > 1 ? 2 * most : 0, found = 0;
+    uint32_t wanted = most > 0 && n > 1 ? most + n : most; /* items of the event leave the history of before */
+    int rc = 0;
+    for (uint32_t k = user->n; k-- > 0 && found < wanted && rc == 0;) {
+        if ((uint16_t)item_generation(m->items, entries[k].row) != entries[k].generation) continue;
+        rc = neighbours_touch(s, NEIGHBOUR_FORWARD, entries[k].row, n, e);
+        if (rc == 0 && (found == 0 || n > 1)) rc = neighbours_touch(s, NEIGHBOUR_SUCCESSOR, entries[k].row, n, e);
+        found++;
+    }
+    uint32_t before = found < most ? found : most;
+    for (uint32_t k = 0; k < n && rc == 0; k++) {
+        rc = neighbours_touch(s, NEIGHBOUR_BACKWARD, rows[k], before + inside, e);
+        if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_FORWARD, rows[k], inside, e);
+    }
+    return rc;
+}
+
+bool pairs_among(const uint32_t *rows, uint32_t n, uint32_t row) {
+    for (uint32_t k = 0; k < n; k++)
+        if (rows[k] == row) return true;
+    return false;
+}
+
+void pairs_count(struct model *m, const struct history *h, const uint32_t *rows, uint32_t index, float w,
+                 int64_t t_ms) {
+    struct neighbours *s = m->neighbours;
+    uint32_t item = rows[index], together = 0;
+    float inside = w * m->params.basket_weight;
+    for (uint32_t k = index; k-- > 0 && together < m->params.neighbour_history;) {
+        if (rows[k] == item || pairs_among(rows + k + 1, index - k - 1, rows[k])) continue;
+        together++;
+        neighbours_add(s, NEIGHBOUR_FORWARD, rows[k], item, inside, t_ms);
+        neighbours_add(s, NEIGHBOUR_FORWARD, item, rows[k], inside, t_ms);
+        neighbours_add(s, NEIGHBOUR_BACKWARD, item, rows[k], inside, t_ms);
+        neighbours_add(s, NEIGHBOUR_BACKWARD, rows[k], item, inside, t_ms);
+    }
+    for (uint32_t r = 0; r < h->n_known && r < m->params.neighbour_history; r++) {
+        neighbours_add(s, NEIGHBOUR_FORWARD, h->parts[r].row, item, w, t_ms);
+        neighbours_add(s, NEIGHBOUR_BACKWARD, item, h->parts[r].row, w, t_ms);
+        if (r == 0) neighbours_add(s, NEIGHBOUR_SUCCESSOR, h->parts[r].row, item, w, t_ms);
+        w *= m->params.neighbour_decay;
+    }
+}

@@ -1,0 +1,77 @@
+/* The terms of a score beside the embeddings, for the few items that have any: neighbours of a user's recent items.
+ *
+ *   f_u(i) = sum_j kappa^rank_j * log(1 + c * F_ji(t) / ((N_j(t) + s) * (1 + N_i(t))^a))
+ *
+ * over the newest params.neighbour_history items j of the user, newest first (rank 0), with F the decayed count of i
+ * after j (forward), G of i before j (backward), D of i right after j (successor), N the decayed count of an item's
+ * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
+ * params.neighbour_popularity.
+ *
+ * A struct terms is the scratch of one thread: a small hash map from item row to term values. */
+#ifndef RANKD_MODEL_TERMS_H
+#define RANKD_MODEL_TERMS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "lib/model/history.h"
+#include "lib/model/item.h"
+#include "lib/model/neighbour.h"
+#include "lib/model/params.h"
+
+enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are kept here */
+       TERM_FORWARD = NEIGHBOUR_FORWARD,
+       TERM_BACKWARD = NEIGHBOUR_BACKWARD,
+       TERM_SUCCESSOR = NEIGHBOUR_SUCCESSOR,
+       TERMS_SPARSE,
+       TERM_EMBEDDING = TERMS_SPARSE,
+       TERM_TREND,
+       TERMS = TERM_TREND + MODEL_TRENDS,
+};
+
+static_assert(TERMS == MODEL_TERMS, "params.h counts the terms");
+
+const char *terms_name(int term); /* "forward", "embedding", "trend_short", ... */
+
+struct terms_row {
+    uint32_t row;
+    float sum; /* of weight * value, after terms_weigh */
+    float value[TERMS_SPARSE];
+};
+
+struct terms {
+    struct terms_row *rows; /* (n) in order of first addition */
+    uint32_t n, cap;
+    uint32_t *slots; /* (mask + 1) 1 + index into rows, 0 = free */
+    uint32_t mask;
+    struct neighbour_list list;                                /* scratch of whoever fills */
+    float numbers[NEIGHBOUR_MAX + 1], base[NEIGHBOUR_MAX + 1]; /* scratch of terms_add_list */
+};
+
+struct terms *terms_new(const struct model_params *p); /* NULL when memory is refused */
+void terms_free(struct terms *s);
+void terms_clear(struct terms *s);
+/* The row's terms, zeros when it had none; at most cap rows between two terms_clear. */
+struct terms_row *terms_at(struct terms *s, uint32_t row);
+
+/* What list (row `kind` of history item j, of the given rank) says at clock_ms: the share of entry k in the term of
+ * item list->row[k] goes into s->numbers[k], 0 for items that are gone. Any thread. */
+void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
+                   uint32_t j, uint32_t rank, int64_t clock_ms);
+/* The same, added to the terms of the items. */
+void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
+                    uint32_t j, uint32_t rank, int64_t clock_ms);
+
+/* Sets the sums: weight (TERMS) times value, added in the order of the terms. */
+void terms_weigh(struct terms *s, const float *weight);
+
+/* The row's terms, or NULL. */
+static inline const struct terms_row *terms_find(const struct terms *s, uint32_t row) {
+    for (uint32_t at = row * 2654435761u;; at++) {
+        uint32_t slot = s->slots[at & s->mask];
+        if (slot == 0) return NULL;
+        if (s->rows[slot - 1].row == row) return &s->rows[slot - 1];
+    }
+}
+
+#endif
