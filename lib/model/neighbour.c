@@ -124,6 +124,7 @@ int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a,
     neighbour_count(r ? &s->stats.hits : &s->stats.misses, 1);
     int rc = r ? 0 : load_row(s, key, n_more, &r, e);
     if (rc < 0) return rc;
+    CHECK(r);
     prefetch_entries(s, r);
     if (r->touched != s->period) {
         r->touched = s->period;
