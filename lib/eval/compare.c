@@ -164,6 +164,7 @@ struct grounds { /* what all comparisons share */
 /* Findings (cells->n) of one comparison, over users and over time. */
 static int find(const struct grounds *g, const struct cells *cells, uint32_t clusters_most, unsigned draws,
                 const struct compare *c, struct finding *found, struct err *e) {
+    for (size_t i = 0; i < cells->n; i++) found[i] = (struct finding){.n = 0};
     for (int by = 0; by < COMPARE_BYS; by++) {
         struct table t;
         int rc = table_fill(g->set, cells, &g->clusters[by], clusters_most, c, &t, e);
@@ -189,7 +190,7 @@ static void set_unknown(struct compare *c, uint64_t cases) {
 }
 
 static int compare_whole(const struct grounds *g, struct compare *c, struct err *e) {
-    struct finding f;
+    struct finding f = {.n = 0};
     set_unknown(c, 0);
     int rc = find(g, &g->whole, BOOT_CLUSTERS_MOST, COMPARE_DRAWS, c, &f, e);
     if (rc) return rc;

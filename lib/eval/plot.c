@@ -9,7 +9,7 @@
 #include "lib/eval/plot_priv.h"
 
 #define LINES_MOST  64
-#define LABEL_MOST  27 /* characters of a name beside a line */
+#define LABEL_MOST  31 /* characters of a name beside a line */
 #define LABEL_PITCH 15.0
 
 double plot_step(double most, unsigned steps) {
@@ -257,7 +257,7 @@ void plot_reliability(struct buf *b, const struct trust *t) {
         if (t->bins[i].p > most) most = t->bins[i].p;
         if (t->bins[i].high > most) most = t->bins[i].high;
     }
-    double step = plot_step(most > 0 ? most : 1, 5), top = 0;
+    double step = plot_step(most > 0 ? most : 1, 6), top = 0;
     while (top < most || top == 0) top += step;
     struct frame f = {.left = 46, .right = 352, .top = 28, .bottom = 318, .x0 = 0, .x1 = top, .y1 = top};
     open_svg(b, "square", 372, 360, "How often the first item was right, against the probability that was said");

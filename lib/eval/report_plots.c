@@ -157,9 +157,7 @@ static void add_trust_row(struct buf *b, const struct summary *s, const struct s
     const struct trust *t = &m->trust;
     const double figures[] = {t->n > 0 ? t->ece : (double)NAN, t->n > 0 ? t->brier : (double)NAN,
                               t->n > 0 ? t->log_loss_top : (double)NAN, t->n_target > 0 ? t->log_loss : (double)NAN};
-    buf_printf(b, "<tr%s><th scope=\"row\">", m->role == OUTCOME_TESTED ? " class=\"tested\"" : "");
-    page_escape(b, words_name(s, m));
-    buf_add_str(b, "</th>");
+    report_row(b, s, m);
     for (int i = 0; i < 4; i++) {
         buf_add_str(b, "<td>");
         page_fixed(b, figures[i], 4);

@@ -18,6 +18,8 @@ void report_section_end(struct buf *b);
 void report_models(struct buf *b, const struct summary *s, const size_t *order, size_t n);
 void report_breadth(struct buf *b, const struct summary *s, const size_t *order, size_t n);
 void report_figures(struct buf *b, const struct summary *s, const size_t *order, size_t n);
+/* Begins a row of a table with the model's name; the caller ends it. */
+void report_row(struct buf *b, const struct summary *s, const struct summary_model *m);
 void report_tried(struct buf *b, const struct summary *s);
 
 /* report_plots.c */

@@ -42,8 +42,7 @@ static void add_group(struct buf *b, const struct summary *s, const size_t *orde
     buf_printf(b, "<tr class=\"group\"><th colspan=\"%u\" scope=\"rowgroup\">%s</th></tr>\n", columns, heads[role]);
 }
 
-/* Begins a row with the model's name. */
-static void add_name(struct buf *b, const struct summary *s, const struct summary_model *m) {
+void report_row(struct buf *b, const struct summary *s, const struct summary_model *m) {
     buf_printf(b, "<tr%s><th scope=\"row\">",
                m->role == OUTCOME_TESTED      ? " class=\"tested\""
                : m->role == OUTCOME_HINDSIGHT ? " class=\"aside\""
@@ -120,7 +119,7 @@ void report_models(struct buf *b, const struct summary *s, const size_t *order, 
     for (size_t i = 0; i < n; i++) {
         const struct summary_model *m = &s->models[order[i]];
         add_group(b, s, order, i, other ? 11 : 10);
-        add_name(b, s, m);
+        report_row(b, s, m);
         cell(b, m->value, 4);
         if (m->comparison != SUMMARY_NONE)
             add_comparison(b, &s->comparisons[m->comparison], limit);
@@ -144,7 +143,7 @@ void report_breadth(struct buf *b, const struct summary *s, const size_t *order,
         b, "Breadth and cost",
         "Coverage: the share of all items that were recommended at least once. Gini: 0 when all items are "
         "recommended equally often, near 1 when few take all places. Novelty: how rare a recommended item is, "
-        "in bits. Speed and memory are of this machine.");
+        "in bits. Events/s are per second of processor time, on this machine.");
     open_table(b, "breadth and cost");
     buf_add_str(b,
                 "<thead><tr><th scope=\"col\">model</th><th scope=\"col\">coverage</th><th scope=\"col\">Gini</th>"
@@ -154,7 +153,7 @@ void report_breadth(struct buf *b, const struct summary *s, const size_t *order,
         const struct summary_model *m = &s->models[order[i]];
         bool lists = m->lists.lists > 0;
         add_group(b, s, order, i, 7);
-        add_name(b, s, m);
+        report_row(b, s, m);
         buf_add_str(b, "<td>");
         page_share(b, lists ? m->lists.coverage : (double)NAN);
         buf_add_str(b, "</td>");
@@ -185,7 +184,7 @@ static void add_all_figures(struct buf *b, const struct summary *s, const size_t
     for (size_t i = 0; i < n; i++) {
         const struct summary_model *m = &s->models[order[i]];
         const struct metrics *of[] = {summary_all(m), summary_warmth(m, 0), summary_warmth(m, 1)};
-        add_name(b, s, m);
+        report_row(b, s, m);
         for (int part = 0; part < 3; part++) {
             const double *values = (const double *)(const void *)((const char *)of[part] + offset);
             for (int k = 0; k < METRICS_KS; k++) cell(b, of[part]->n > 0 ? values[k] : (double)NAN, 4);

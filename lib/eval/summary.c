@@ -73,7 +73,7 @@ static void add_cost(struct summary_model *m) {
     double n = (double)m->n_runs;
     for (unsigned k = 0; k < m->n_runs; k++) {
         const struct outcome_run *r = m->runs[k];
-        if (r->wall_ns > 0) m->events_per_s += (double)r->events * 1e9 / (double)r->wall_ns / n;
+        if (r->cpu_ns > 0) m->events_per_s += (double)r->events * 1e9 / (double)r->cpu_ns / n;
         if (r->events > 0) m->cpu_us_an_event += (double)r->cpu_ns / 1e3 / (double)r->events / n;
         if (r->peak_bytes > m->peak_bytes) m->peak_bytes = r->peak_bytes;
         if (r->events > m->learned) m->learned = r->events;

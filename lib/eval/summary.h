@@ -44,7 +44,7 @@ struct summary_model {
     struct metrics *by[COHORT_KINDS]; /* (summary.n_parts[kind]) mean over runs; NULL unless listed */
     struct metrics_lists lists;       /* mean over runs; likewise */
     struct trust trust;               /* of all runs together; likewise */
-    double events_per_s;              /* learned, by wall time, mean over runs; 0: not measured */
+    double events_per_s; /* learned, by processor time (one run is one thread), mean over runs; 0: not measured */
     double cpu_us_an_event;
     uint64_t peak_bytes; /* most of any run */
     uint64_t learned;    /* events */

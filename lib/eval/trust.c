@@ -90,7 +90,7 @@ int trust_of(const struct outcome_run *const *runs, size_t n_runs, size_t from, 
         const struct outcome_run *r = runs[j];
         CHECK(from <= to && to <= r->n);
         for (size_t i = from; i < to; i++) {
-            if (r->p_top && !isnan(r->p_top[i])) pairs[n++] = pair_of(r->p_top[i], r->rank[i] == 0);
+            if (pairs && r->p_top && !isnan(r->p_top[i])) pairs[n++] = pair_of(r->p_top[i], r->rank[i] == 0);
             if (!r->p_target || isnan(r->p_target[i])) continue;
             t.log_loss += trust_surprise((double)r->p_target[i]);
             t.n_target++;

@@ -103,7 +103,7 @@ static void models_are_gathered(void **state) {
                     2,
                 1e-12);
     assert_int_equal(summary_warmth(m, 0)->n + summary_warmth(m, 1)->n, CASES - FROM);
-    assert_near(m->events_per_s, 3000, 1e-9);
+    assert_near(m->events_per_s, 5000, 1e-9);
     assert_near(m->cpu_us_an_event, 200, 1e-9);
     assert_true(m->peak_bytes == 3 << 20 && m->trust.n == CASES - FROM && m->learned == 9000);
     assert_string_equal(s.models[s.best_baseline].name, "knn");
