@@ -74,19 +74,18 @@ static uint32_t at_most(uint32_t n, uint32_t most) { return n < most ? n : most;
 
 /* A row that is not here: what the backing has, or an empty one, with room for n_more. */
 static int load_row(struct neighbours *s, uint32_t key, uint32_t n_more, struct neighbour_row **out, struct err *e) {
-    uint32_t most = s->params->neighbours, n = n_more;
-    struct neighbour_stored stored = {.n = 0};
-    int rc = neighbour_fetch(s, key, &s->stored, &stored, e);
-    if (rc < 0 && rc != ERR_MISSING) return rc;
-    if (rc == 0) n = stored.n + n_more > most ? (stored.n > most ? stored.n : most) : stored.n + n_more;
-    uint32_t cap = neighbour_cap(n, most);
-    int room = neighbour_room(s, neighbour_row_bytes(cap), e);
-    if (room < 0) return room;
+    uint32_t most = s->params->neighbours;
+    struct neighbour_list stored;
+    int found = neighbour_fetch(s, key, &s->stored, &stored, e);
+    if (found < 0 && found != ERR_MISSING) return found;
+    uint32_t cap = neighbour_cap(at_most(stored.n + n_more, most), most);
+    int rc = neighbour_room(s, neighbour_row_bytes(cap), e);
+    if (rc < 0) return rc;
     struct neighbour_row *r = neighbour_row_new(cap);
     if (!r) return neighbour_no_memory(e);
-    r->generation = neighbour_generation(s, key / NEIGHBOUR_KINDS);
-    if (rc == 0)
-        neighbour_fill_row(&stored, r);
+    r->generation = item_generation(s->items, key / NEIGHBOUR_KINDS);
+    if (found == 0)
+        neighbour_row_fill(r, &stored);
     else
         r->erasures = s->erasures;
     neighbour_link(s, key, r);
@@ -173,14 +172,11 @@ int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
                     struct err *e) {
     uint32_t key = neighbour_key(kind, a);
     struct neighbour_row *r = neighbour_at(s, key);
-    struct neighbour_stored stored;
-    out->n = 0;
     if (r) {
         (void)neighbour_row_copy(r, out);
         return 0;
     }
-    int rc = neighbour_fetch(s, key, &s->stored, &stored, e);
-    if (rc == 0) neighbour_fill_list(&stored, out);
+    int rc = neighbour_fetch(s, key, &s->stored, out, e);
     return rc == ERR_MISSING ? 0 : rc;
 }
 
@@ -194,14 +190,12 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
         return 0;
     }
     if (!s->backing.get) return 0;
-    struct neighbour_stored stored;
     struct buf bytes;
     buf_init(&bytes, STORED_LIMIT);
     epoch_leave(s->epoch, reader);
-    int rc = neighbour_fetch(s, key, &bytes, &stored, e);
+    int rc = neighbour_fetch(s, key, &bytes, out, e);
     epoch_enter(s->epoch, reader);
     atomic_fetch_add_explicit(&s->stats.reads, 1, memory_order_relaxed);
-    if (rc == 0) neighbour_fill_list(&stored, out);
     buf_free(&bytes);
     return rc == ERR_MISSING ? 0 : rc;
 }

@@ -82,9 +82,6 @@ static inline struct neighbour_row *neighbour_at(const struct neighbours *s, uin
 static inline uint32_t neighbour_key(enum neighbour_kind kind, uint32_t a) {
     return a * NEIGHBOUR_KINDS + (uint32_t)kind;
 }
-static inline uint32_t neighbour_generation(const struct neighbours *s, uint32_t item) {
-    return atomic_load_explicit((_Atomic uint32_t *)&item_head(s->items, item)->generation, memory_order_relaxed);
-}
 /* One writer: a plain addition that other threads may read. */
 static inline void neighbour_count(_Atomic uint64_t *v, uint64_t n) {
     atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n, memory_order_relaxed);
@@ -94,30 +91,25 @@ int neighbour_no_memory(struct err *e);
 /* neighbour_row.c. The room a row is given for n entries: the next power of two, at least 4, not much above most. */
 uint32_t neighbour_cap(uint32_t n, uint32_t most);
 struct neighbour_row *neighbour_row_new(uint32_t cap); /* empty; NULL when memory is refused */
+void neighbour_row_fill(struct neighbour_row *r, const struct neighbour_list *from);
 struct neighbour_row *neighbour_row_grown(struct neighbour_row *from, uint32_t cap); /* a copy with more room */
 /* Any thread: a whole row as it stood at one moment, and the interval of its last change. */
 uint64_t neighbour_row_copy(const struct neighbour_row *r, struct neighbour_list *out);
+uint32_t neighbour_weakest(const float *weights, uint32_t n); /* the first of the least */
 /* Learner, in place: the weight at t_ms onto item b. */
 void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double half_life_ms, uint32_t b, float weight,
                        int64_t t_ms);
 
 /* neighbour_stored.c. The stored form: generation u32, reference u64, n u16, then item rows u32, weights f32 and
  * generations u16 of the n entries. */
-struct neighbour_stored {
-    uint32_t generation, n;
-    int64_t reference_ms;
-    const char *entries;
-};
 #define NEIGHBOUR_STORED_HEAD 14u
 static inline size_t neighbour_stored_bytes(uint32_t n) { return NEIGHBOUR_STORED_HEAD + (size_t)n * 10; }
 void neighbour_encode(uint32_t generation, int64_t reference_ms, uint32_t n, const uint32_t *items,
                       const float *weights, const uint16_t *generations, char *out);
-/* Any thread. The row of key from the backing, in *bytes as long as that lives; ERR_MISSING also for one of an erased
+/* Any thread. The row of key from the backing, by way of bytes. ERR_MISSING, n = 0: there is none, or one of an erased
  * item. */
-int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes, struct neighbour_stored *out,
+int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes, struct neighbour_list *out,
                     struct err *e) ERR_MUST_CHECK;
-void neighbour_fill_row(const struct neighbour_stored *from, struct neighbour_row *r);
-void neighbour_fill_list(const struct neighbour_stored *from, struct neighbour_list *out);
 
 /* neighbour_cache.c, learner. */
 void neighbour_account(struct neighbours *s, uint64_t rows, uint64_t bytes); /* differences, modulo 2^64 */

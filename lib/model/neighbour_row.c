@@ -31,6 +31,15 @@ struct neighbour_row *neighbour_row_new(uint32_t cap) {
     return r;
 }
 
+void neighbour_row_fill(struct neighbour_row *r, const struct neighbour_list *from) {
+    CHECK(from->n <= r->cap);
+    r->reference_ms = from->reference_ms;
+    r->n = (uint16_t)from->n;
+    memcpy(neighbour_items(r), from->row, sizeof(uint32_t) * from->n);
+    memcpy(neighbour_weights(r), from->weight, sizeof(float) * from->n);
+    memcpy(neighbour_generations(r), from->generation, sizeof(uint16_t) * from->n);
+}
+
 struct neighbour_row *neighbour_row_grown(struct neighbour_row *from, uint32_t cap) {
     struct neighbour_row *r = neighbour_row_new(cap);
     if (!r) return NULL;
@@ -68,8 +77,7 @@ static uint32_t find(const void *a, uint32_t n, uint32_t v) {
     return n;
 }
 
-/* The first of the least weights. */
-static uint32_t weakest(const float *weights, uint32_t n) {
+uint32_t neighbour_weakest(const float *weights, uint32_t n) {
     __m128 least[4];
     for (uint32_t j = 0; j < 4; j++) least[j] = _mm_set1_ps(FLT_MAX);
     uint32_t k = 0, bits;
@@ -123,30 +131,20 @@ static void drop_erased(const struct neighbours *s, struct neighbour_row *r) {
     const uint16_t *generations = neighbour_generations(r);
     uint32_t kept = 0;
     if (r->erasures == s->erasures) return;
-    for (uint32_t k = 0; k < r->n; k++) __builtin_prefetch(item_head(s->items, items[k]));
+    for (uint32_t k = 0; k < r->n; k++) __builtin_prefetch(&s->items->brief[items[k]]);
     for (uint32_t k = 0; k < r->n; k++)
-        if ((uint16_t)neighbour_generation(s, items[k]) == generations[k]) move_entry(r, kept++, k);
+        if ((uint16_t)item_generation(s->items, items[k]) == generations[k]) move_entry(r, kept++, k);
     put16(&r->n, (uint16_t)kept);
     r->erasures = s->erasures;
-}
-
-/* A row of a time when params.neighbours was larger gives up its weakest until it fits. */
-static void drop_surplus(struct neighbour_row *r, uint32_t most) {
-    while (r->n > most) {
-        uint32_t at = weakest(neighbour_weights(r), r->n);
-        for (uint32_t k = at + 1; k < r->n; k++) move_entry(r, k - 1, k);
-        put16(&r->n, (uint16_t)(r->n - 1));
-    }
 }
 
 /* The place of a newcomer: behind the others, or the weakest's. */
 static uint32_t place(struct neighbours *s, struct neighbour_row *r) {
     uint32_t most = s->params->neighbours;
     if (r->n >= most) drop_erased(s, r);
-    if (r->n > most) drop_surplus(r, most);
     if (r->n == most) {
         neighbour_count(&s->stats.replaced, 1);
-        return weakest(neighbour_weights(r), r->n);
+        return neighbour_weakest(neighbour_weights(r), r->n);
     }
     CHECK(r->n < r->cap);
     put16(&r->n, (uint16_t)(r->n + 1));
@@ -163,7 +161,7 @@ static double growth(struct neighbours *s, int64_t age_ms, double half_life_ms) 
 
 void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double half_life_ms, uint32_t b, float weight,
                        int64_t t_ms) {
-    uint16_t generation = (uint16_t)neighbour_generation(s, b);
+    uint16_t generation = (uint16_t)item_generation(s->items, b);
     uint32_t at = find(neighbour_items(r), r->n, b);
     bool known = at < r->n && neighbour_generations(r)[at] == generation;
     double age_ms = r->n ? (double)(t_ms - r->reference_ms) : 0, old = known ? (double)neighbour_weights(r)[at] : 0;

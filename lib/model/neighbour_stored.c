@@ -1,8 +1,8 @@
 /* Neighbour rows as they are stored, and reading them from the backing. The arrays are stored as they lie in memory:
  * little-endian, which the store's format stamp checks. */
+#include <float.h>
 #include <string.h>
 
-#include "lib/base/check.h"
 #include "lib/model/neighbour_priv.h"
 
 static char *put(char *at, const void *from, size_t n) {
@@ -29,55 +29,50 @@ static int damaged(uint32_t key, const char *what, struct err *e) {
 }
 
 /* What a row may hold, whoever wrote it: item rows are indices, weights are compared by their bits. */
-static bool is_sound(const struct neighbours *s, const struct neighbour_stored *row) {
+static bool is_sound(const struct neighbours *s, const struct neighbour_list *l) {
     uint32_t n_rows = atomic_load_explicit(&s->items->n_rows, memory_order_acquire), bad = 0;
-    for (uint32_t k = 0; k < row->n; k++) {
-        uint32_t item, weight;
-        memcpy(&item, row->entries + 4 * (size_t)k, 4);
-        memcpy(&weight, row->entries + 4 * ((size_t)row->n + k), 4);
-        bad |= (uint32_t)(item >= n_rows) | (uint32_t)(weight == 0 || weight >= 0x7F800000u);
-    }
+    for (uint32_t k = 0; k < l->n; k++) bad |= l->row[k] >= n_rows || !(l->weight[k] > 0 && l->weight[k] <= FLT_MAX);
     return !bad;
 }
 
-static int parse(const struct neighbours *s, uint32_t key, struct slice bytes, struct neighbour_stored *out,
-                 struct err *e) {
+static int decode(const struct neighbours *s, uint32_t key, struct slice bytes, struct neighbour_list *out,
+                  uint32_t *generation, struct err *e) {
     uint16_t n;
     if (bytes.n < NEIGHBOUR_STORED_HEAD) return damaged(key, "the row is cut short", e);
-    memcpy(&out->generation, bytes.p, 4);
+    memcpy(generation, bytes.p, 4);
     memcpy(&out->reference_ms, bytes.p + 4, 8);
     memcpy(&n, bytes.p + 12, 2);
-    out->n = n;
-    out->entries = bytes.p + NEIGHBOUR_STORED_HEAD;
     if (n == 0 || n > NEIGHBOUR_MAX || bytes.n != neighbour_stored_bytes(n))
         return damaged(key, "its length and its number of entries do not belong together", e);
+    const char *entries = bytes.p + NEIGHBOUR_STORED_HEAD;
+    out->n = n;
+    memcpy(out->row, entries, 4 * (size_t)n);
+    memcpy(out->weight, entries + 4 * (size_t)n, 4 * (size_t)n);
+    memcpy(out->generation, entries + 8 * (size_t)n, 2 * (size_t)n);
     return is_sound(s, out) ? 0 : damaged(key, "an entry names no item, or its weight is none", e);
 }
 
-int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes, struct neighbour_stored *out,
+/* A row of a time when params.neighbours was larger keeps its strongest. */
+static void drop_surplus(struct neighbour_list *l, uint32_t most) {
+    while (l->n > most) {
+        uint32_t at = neighbour_weakest(l->weight, l->n), after = --l->n - at;
+        memmove(l->row + at, l->row + at + 1, after * sizeof *l->row);
+        memmove(l->weight + at, l->weight + at + 1, after * sizeof *l->weight);
+        memmove(l->generation + at, l->generation + at + 1, after * sizeof *l->generation);
+    }
+}
+
+int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes, struct neighbour_list *out,
                     struct err *e) {
+    uint32_t a = key / NEIGHBOUR_KINDS, generation = 0;
+    out->n = 0;
     if (!s->backing.get) return ERR_MISSING;
-    uint32_t a = key / NEIGHBOUR_KINDS;
     int rc = s->backing.get(s->backing.arg, (enum neighbour_kind)(key % NEIGHBOUR_KINDS), a, bytes, e);
-    if (rc == 0) rc = parse(s, key, slice_of(bytes->p, bytes->n), out, e);
-    return rc == 0 && out->generation != neighbour_generation(s, a) ? ERR_MISSING : rc;
-}
-
-void neighbour_fill_row(const struct neighbour_stored *from, struct neighbour_row *r) {
-    CHECK(from->n <= r->cap);
-    size_t n = from->n;
-    r->reference_ms = from->reference_ms;
-    r->n = (uint16_t)n;
-    memcpy(neighbour_items(r), from->entries, 4 * n);
-    memcpy(neighbour_weights(r), from->entries + 4 * n, 4 * n);
-    memcpy(neighbour_generations(r), from->entries + 8 * n, 2 * n);
-}
-
-void neighbour_fill_list(const struct neighbour_stored *from, struct neighbour_list *out) {
-    size_t n = from->n;
-    out->n = from->n;
-    out->reference_ms = from->reference_ms;
-    memcpy(out->row, from->entries, 4 * n);
-    memcpy(out->weight, from->entries + 4 * n, 4 * n);
-    memcpy(out->generation, from->entries + 8 * n, 2 * n);
+    if (rc == 0) rc = decode(s, key, slice_of(bytes->p, bytes->n), out, &generation, e);
+    if (rc == 0 && generation != item_generation(s->items, a)) rc = ERR_MISSING;
+    if (rc < 0)
+        out->n = 0;
+    else
+        drop_surplus(out, s->params->neighbours);
+    return rc;
 }
