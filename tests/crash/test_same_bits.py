@@ -86,8 +86,8 @@ def same_without(daemon):
     """The digest, which must be that of a replay of the same log in one go with the defaults. Stops the daemon."""
     digest = daemon.digest()[0]
     daemon.stop()
-    again = daemon.replay("again", "--log", daemon.log_dir, learner__user_cache="1GiB", learner__kernel="auto",
-                          learner__batch_events=1024)
+    again = daemon.replay("again", "--log", daemon.log_dir, learner__user_cache="1GiB", learner__neighbour_cache="1GiB",
+                          learner__kernel="auto", learner__batch_events=1024)
     assert (again["digest"], again["records"]) == (digest, EVENTS)
 
 
@@ -98,6 +98,18 @@ def test_one_user_in_a_hundred_in_the_cache(make_rankd, lines):
     status = daemon.wait_sequence(EVENTS, timeout_s=120)
     assert status["users_cached"] * 100 <= users_of(lines), status["user_cache"]
     assert status["user_cache"]["evicted"] > users_of(lines)
+    same_without(daemon)
+
+
+def test_one_neighbour_row_in_ten_in_the_cache(make_rankd, lines):
+    daemon = make_rankd("few", learner__neighbour_cache="64KiB", learner__batch_events=100,
+                        checkpoint__min_interval="10ms", checkpoint__write_budget="16GiB/s").start()
+    send_all(daemon, lines)
+    status = daemon.wait_sequence(EVENTS, timeout_s=240)
+    cache = status["neighbour_cache"]
+    assert cache["bytes"] <= cache["max_bytes"] == 65536
+    assert cache["rows"] * 10 <= 3 * status["items"], cache
+    assert cache["evicted"] > 10 * status["items"]
     same_without(daemon)
 
 
