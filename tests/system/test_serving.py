@@ -120,14 +120,31 @@ def test_the_newest_of_a_history_counts_most(paused):
     assert pairs(paused.post("/v1/score", {"history": [b, a, b], "items": paused.live}).ok()) == pairs(forwards)
 
 
-def test_strangers_get_the_popular_list(paused):
-    popular = paused.get("/v1/popular", k=300).ok()
-    assert pairs(popular) == brute_force(paused, 300)
+def test_strangers_equal_brute_force_to_the_bit(paused):
+    want = brute_force(paused, 300)
     for answer in (paused.recommend("nobody", k=300), paused.get("/v1/recommend", k=300).ok(),
                    paused.post("/v1/recommend", {"user": None, "history": None, "k": 300}).ok()):
-        assert answer["basis"] == "popular" and pairs(answer) == pairs(popular)
+        assert answer["basis"] == "popular" and pairs(answer) == want
+    popular = [score for _, score in pairs(paused.get("/v1/popular", k=300).ok())]
+    assert popular == sorted(popular, reverse=True)
     rate = [e["item"] for e in paused.events[-600:]]
-    assert popular["items"][0]["item"] in rate
+    assert paused.get("/v1/popular", k=1).ok()["items"][0]["item"] in rate
+
+
+def test_explained_answers_add_up(paused):
+    user = "u7"
+    answer = paused.recommend(user, k=50, explain=1)
+    assert pairs(answer) == pairs(paused.recommend(user, k=50))
+    used = set(used_by(paused, user))
+    reasons = 0
+    for hit in answer["items"]:
+        assert set(hit["terms"]) == {"forward", "backward", "successor", "embedding", "trend_short", "trend_middle", "trend_long"}
+        assert abs(sum(hit["terms"].values()) - hit["score"]) < 1e-4
+        shares = [b["share"] for b in hit["because"]]
+        assert all(b["item"] in used for b in hit["because"]) and shares == sorted(shares, reverse=True)
+        reasons += len(shares)
+    assert reasons > 0
+    assert paused.post("/v1/recommend", {"user": user, "k": 50, "explain": True}).ok()["items"] == answer["items"]
 
 
 def test_limits_of_k_and_lists(make_rankd):
