@@ -142,10 +142,30 @@ static int check_events(const struct config *c, struct err *e) {
 
 /* ---- model ---- */
 
+/* Names the largest share of the negatives and the next one. */
+static int check_shares(const struct config *c, struct err *e) {
+    const char *const names[] = {"model.recent_share", "model.popular_share", "model.hard_share"};
+    const double shares[] = {c->recent_share, c->popular_share, c->hard_share};
+    size_t first = 0, second = 1;
+    double sum = shares[0];
+    for (size_t k = 1; k < sizeof shares / sizeof *shares; k++) {
+        sum += shares[k];
+        if (shares[k] > shares[first]) {
+            second = first;
+            first = k;
+        } else if (shares[k] > shares[second]) {
+            second = k;
+        }
+    }
+    if (sum <= 1 + 1e-9) return 0;
+    return clash(c, e, names[first], names[second],
+                 "recent_share, popular_share and hard_share are parts of the negatives and add up to %g", sum);
+}
+
 static int check_model(const struct config *c, struct err *e) {
     if (c->label_smoothing > 0 && strcmp(c->loss, "sampled-softmax") != 0)
         return clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
-    return 0;
+    return check_shares(c, e);
 }
 
 /* ---- sources ---- */

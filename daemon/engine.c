@@ -57,6 +57,17 @@ static void fill_loss(const struct config *c, struct loss_params *p) {
     p->entropy = (float)c->entropy;
 }
 
+static void fill_negatives(const struct config *c, struct model_params *p) {
+    p->negatives = (uint32_t)c->negatives;
+    p->recent_events = (uint32_t)c->recent_events;
+    p->recent_share = (float)c->recent_share;
+    p->popular_share = (float)c->popular_share;
+    p->popular_exponent = (float)c->popular_exponent;
+    p->hard_share = (float)c->hard_share;
+    p->hard_pool = (uint32_t)c->hard_pool;
+    p->hard_skip = (float)c->hard_skip;
+}
+
 static void fill_regular(const struct config *c, struct model_params *p) {
     p->l2_user = (float)c->l2_user;
     p->l2_item = (float)c->l2_item;
@@ -91,9 +102,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->seed = (uint64_t)c->seed;
     p->max_items = (uint32_t)c->max_items;
     p->user_items = (uint32_t)c->user_items;
-    p->negatives = (uint32_t)c->negatives;
-    p->recent_events = (uint32_t)c->recent_events;
-    p->recent_share = (float)c->recent_share;
+    fill_negatives(c, p);
     fill_loss(c, &p->loss);
     fill_regular(c, p);
     p->step = (float)c->step;

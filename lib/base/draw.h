@@ -18,6 +18,7 @@ enum draw_purpose {
     DRAW_BLEND = 5,
     DRAW_SWAP = 6,
     DRAW_DROPOUT = 7, /* of history items */
+    DRAW_HARD = 8,    /* the pool of hard negatives */
 };
 
 /* Where an event stands in its log: the identity of every draw made for it. */

@@ -7,7 +7,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/model/item_ids.h"
-#include "lib/model/learn.h"
+#include "lib/model/negatives.h"
 #include "lib/model/recent.h"
 
 _Static_assert((MODEL_AHEAD & (MODEL_AHEAD - 1)) == 0, "positions in the ring are found by a mask");
@@ -17,7 +17,7 @@ struct coming {
     uint64_t user, item; /* hashes of the ids */
     uint64_t key;        /* of the negatives' draws */
     uint32_t n;
-    const uint32_t *places[MODEL_MAX_NEGATIVES]; /* (n) see learn_places */
+    const uint32_t *places[MODEL_MAX_NEGATIVES]; /* (n) see negatives_places */
 };
 
 struct ahead {
@@ -51,7 +51,7 @@ void ahead_expect(struct ahead *a, const struct model *m, const struct model_eve
         users_prefetch(m->users, c->user, age);
         items_prefetch(m->items, c->item, age);
         if (age == 2) {
-            c->n = learn_places(m, c->key, c->places);
+            c->n = negatives_places(m, c->key, c->places);
             for (uint32_t k = 0; k < c->n; k++) __builtin_prefetch(c->places[k]);
         }
         if (age == 3) {

@@ -7,9 +7,9 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/blend.h"
-#include "lib/model/learn.h"
 #include "lib/model/terms.h"
 #include "lib/model/topk.h"
+#include "lib/model/used.h"
 
 #define SCAN_FROM 8192u /* rows: from here on bounds are faster than scoring all; the ranking is the same */
 
@@ -19,8 +19,7 @@ struct judge {
     int64_t clock_ms;
     double shift[MODEL_TRENDS];
     struct topk *topk;
-    uint32_t *used; /* (cap_used) rows, ascending */
-    uint32_t cap_used;
+    uint32_t *used;                     /* (used_most) rows, ascending */
     struct topk_hit best[BLEND_OTHERS]; /* best first once ranked */
     size_t n_best;
     struct blend_example target, others[BLEND_OTHERS];
@@ -31,8 +30,7 @@ struct judge *judge_new(const struct model_params *p) {
     if (!j) return NULL;
     j->terms = terms_new(p);
     j->topk = topk_new(p);
-    j->cap_used = learn_most_used(p);
-    j->used = mem_alloc(j->cap_used * sizeof *j->used);
+    j->used = mem_alloc(used_most(p) * sizeof *j->used);
     if (j->terms && j->topk && j->used) return j;
     judge_free(j);
     return NULL;
@@ -52,7 +50,7 @@ static bool chosen(const struct model *m, const struct model_event *ev, uint32_t
     uint32_t every = (m->items->n_live + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
     if (draw_below(draw_bits(draw_key(m->params.seed, &place, DRAW_BLEND), 0), every > 2 ? every : 2) != 0)
         return false;
-    return item_head(m->items, row)->live && !learn_is_used(m->learn, row);
+    return item_head(m->items, row)->live && !used_has(m->used, row);
 }
 
 /* The state before the event, as a request at its time would see it. */
@@ -144,7 +142,7 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
         struct topk_hit hit = {score_of(x.term, learned), row}, by_start = {score_of(x.term, start), row};
         bool above = before(hit, least), above_start = before(by_start, least_start);
         bool contends = j->n_best < BLEND_OTHERS || before(hit, j->best[0]);
-        if (!(above || above_start || contends) || learn_is_used(m->learn, row)) continue;
+        if (!(above || above_start || contends) || used_has(m->used, row)) continue;
         ranks.learned += above;
         ranks.start += above_start;
         if (contends) offer(j, hit);
@@ -162,7 +160,8 @@ static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const
                         struct err *e) {
     struct topk_query q = {.x = j->x, .terms = j->terms, .clock_ms = j->clock_ms, .wall_ms = j->clock_ms};
     q.excluded = j->used;
-    q.n_excluded = learn_copy_used(m->learn, j->used);
+    q.n_excluded = m->used->n;
+    memcpy(j->used, m->used->rows, q.n_excluded * sizeof *j->used);
     qsort(j->used, q.n_excluded, sizeof *j->used, ascending);
     model_refresh_scan(m);
     const float *weights[] = {learned, m->params.blend_start};

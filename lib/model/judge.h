@@ -14,7 +14,7 @@ struct judge;
 struct judge *judge_new(const struct model_params *p); /* NULL when memory is refused */
 void judge_free(struct judge *j);
 
-/* Learner, before anything of the event is learned; rows (n_items) of its items; learn_set_used was called. Errors are
+/* Learner, before anything of the event is learned; rows (n_items) of its items; used_set was called. Errors are
  * those of reading neighbour rows; nothing has changed then. */
 int judge_event(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
                 const struct model_event *ev, const uint32_t *rows, struct err *e) ERR_MUST_CHECK;

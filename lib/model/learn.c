@@ -7,106 +7,19 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/ahead.h"
-#include "lib/model/recent.h"
-
-#define TRIES        10   /* draws for one negative before it is given up */
-#define FILTER_WORDS 128u /* of 64 bits */
+#include "lib/model/negatives.h"
 
 struct learn {
-    uint64_t filter[FILTER_WORDS]; /* items the user may have: one bit by row; a hit is looked up in used */
-    uint32_t *used;                /* (n_used) */
-    uint32_t n_used, cap_used;
-    uint32_t first[MODEL_MAX_NEGATIVES], negatives[MODEL_MAX_NEGATIVES];
-    float r[MODEL_MAX_NEGATIVES], often[MODEL_MAX_NEGATIVES], g[MODEL_MAX_NEGATIVES], scratch[2 * MODEL_MAX_NEGATIVES];
+    struct negatives against;
+    float g[MODEL_MAX_NEGATIVES], scratch[2 * MODEL_MAX_NEGATIVES];
     struct history kept; /* what dropout has left of the history */
     float x[MODEL_MAX_DIM], gx[MODEL_MAX_DIM], next[MODEL_MAX_DIM];
 };
 
-uint32_t learn_most_used(const struct model_params *p) { return p->user_items + 65536; }
-
-struct learn *learn_new(const struct model_params *p) {
-    struct learn *l = mem_zalloc(sizeof *l);
-    if (!l) return NULL;
-    l->cap_used = learn_most_used(p);
-    l->used = mem_alloc(l->cap_used * sizeof *l->used);
-    if (l->used) return l;
-    mem_free(l);
-    return NULL;
+struct learn *learn_new(void) {
+    return mem_zalloc(sizeof(struct learn));
 }
-
-void learn_free(struct learn *l) {
-    if (!l) return;
-    mem_free(l->used);
-    mem_free(l);
-}
-
-void learn_add_used(struct learn *l, uint32_t row) {
-    uint32_t bit = row & (FILTER_WORDS * 64 - 1);
-    l->filter[bit / 64] |= UINT64_C(1) << bit % 64;
-    if (l->n_used < l->cap_used) l->used[l->n_used++] = row;
-}
-
-uint32_t learn_copy_used(const struct learn *l, uint32_t *out) {
-    memcpy(out, l->used, l->n_used * sizeof *out);
-    return l->n_used;
-}
-
-void learn_set_used(struct learn *l, const struct model *m, const struct user_entry *entries, uint32_t n) {
-    memset(l->filter, 0, sizeof l->filter);
-    l->n_used = 0;
-    for (uint32_t k = 0; k < n; k++)
-        if ((uint16_t)item_head(m->items, entries[k].row)->generation == entries[k].generation)
-            learn_add_used(l, entries[k].row);
-}
-
-bool learn_is_used(const struct learn *l, uint32_t row) {
-    uint32_t bit = row & (FILTER_WORDS * 64 - 1);
-    if (!(l->filter[bit / 64] >> bit % 64 & 1)) return false;
-    for (uint32_t k = 0; k < l->n_used; k++)
-        if (l->used[k] == row) return true;
-    return false;
-}
-
-static const uint32_t *draw_place(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
-    const struct items *t = m->items;
-    return draw_unit(bits) < share ? &m->recent->ring[draw_below(bits, n_recent)]
-                                   : &t->live[draw_below(bits, t->n_live)];
-}
-
-static uint32_t draw_one(const struct model *m, uint64_t bits, float share, uint32_t n_recent) {
-    return *draw_place(m, bits, share, n_recent);
-}
-
-uint32_t learn_places(const struct model *m, uint64_t key, const uint32_t **places) {
-    uint32_t n_recent = recent_size(m->recent), n = m->items->n_live ? m->params.negatives : 0;
-    float share = n_recent ? m->params.recent_share : 0;
-    for (uint32_t q = 0; q < n; q++) places[q] = draw_place(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
-    return n;
-}
-
-/* Draws negatives: recent events' items with the configured share, else uniform over live items; never one the user
- * has. A draw that finds none in TRIES tries is left out. First tries are all drawn before any is looked at, so that
- * their rows are on the way from memory together. */
-static uint32_t draw_negatives(struct learn *l, const struct model *m, uint32_t item, uint64_t key) {
-    const struct items *t = m->items;
-    const struct recent *recent = m->recent;
-    uint32_t n = 0, n_recent = recent_size(recent);
-    float share = n_recent ? m->params.recent_share : 0, often_recent = share * (float)t->n_live;
-    for (uint32_t q = 0; q < m->params.negatives; q++) {
-        uint32_t j = l->first[q] = draw_one(m, draw_bits(key, (uint64_t)q * TRIES), share, n_recent);
-        item_prefetch(t, j);
-        __builtin_prefetch(&recent->often[j]);
-    }
-    for (uint32_t q = 0; q < m->params.negatives; q++)
-        for (uint32_t k = 0; k < TRIES; k++) {
-            uint32_t j = k ? draw_one(m, draw_bits(key, (uint64_t)q * TRIES + k), share, n_recent) : l->first[q];
-            if (j == item || !item_head(t, j)->live || learn_is_used(l, j) || item_expired(t, j, m->clock_ms)) continue;
-            l->negatives[n] = j;
-            l->often[n++] = n_recent ? 1 - share + often_recent * (float)recent->often[j] / (float)n_recent : 1;
-            break;
-        }
-    return n;
-}
+void learn_free(struct learn *l) { mem_free(l); }
 
 static bool is_finite(float v) { return v - v == 0; }
 
@@ -220,51 +133,56 @@ static float log_popularity(const struct model *m, uint32_t row) {
 
 /* What an item's popularity explains is added to its score while learning and not when serving, so that the rows need
  * not learn it. */
-static void lean_on_popularity(struct learn *l, const struct model *m, uint32_t n, uint32_t item, float *r_item) {
+static void lean_on_popularity(struct negatives *j, const struct model *m, uint32_t item, float *r_item) {
     float penalty = m->params.popularity_penalty;
     *r_item += penalty * log_popularity(m, item);
-    for (uint32_t k = 0; k < n; k++) l->r[k] += penalty * log_popularity(m, l->negatives[k]);
+    for (uint32_t k = 0; k < j->n; k++) j->r[k] += penalty * log_popularity(m, j->rows[k]);
 }
 
 /* Gradients of the scores into g; the item's. */
-static float differentiate(struct learn *l, const struct model *m, uint32_t n, float r_item,
-                           const struct learn_target *target) {
-    fm_logf_n(l->often, n);
+static float differentiate(struct learn *l, const struct model *m, float r_item, const struct learn_target *target) {
+    struct negatives *j = &l->against;
+    if (m->params.popularity_penalty > 0) lean_on_popularity(j, m, target->item, &r_item);
+    fm_logf_n(j->often, j->n);
     struct loss_scores scores = {.item = r_item,
-                                 .r = l->r,
-                                 .log_often = l->often,
-                                 .n = n,
+                                 .r = j->r,
+                                 .log_often = j->often,
+                                 .n = j->n,
                                  .n_live = (float)(m->items->n_live + !item_head(m->items, target->item)->live),
                                  .weight = target->weight,
                                  .count = target->count};
     return loss_gradient(&m->params.loss, &scores, l->g, l->scratch);
 }
 
+static float score(const struct learn *l, const struct model *m, uint32_t row) {
+    return m->kernel->dot(l->x, item_q(m->items, row), m->items->dim) + item_head(m->items, row)->bias;
+}
+
 void learn_pair(struct learn *l, struct model *m, struct user_row *user, const struct history *h,
                 const struct learn_target *target) {
     struct items *t = m->items;
-    uint64_t key = draw_key(m->params.seed, target->place, DRAW_NEGATIVES);
-    uint32_t dim = t->dim, item = target->item, n = t->n_live > 1 ? draw_negatives(l, m, item, key) : 0;
-    if (n == 0) return;
+    struct negatives *j = &l->against;
+    if (t->n_live <= 1) return;
+    negatives_draw(j, m, target->place, target->item);
     if (m->params.history_dropout > 0)
         h = thin_history(l, h, m->params.history_dropout, draw_key(m->params.seed, target->place, DRAW_DROPOUT));
     history_vector(h, t, m->kernel, user->p, false, l->x);
-    float r_item = m->kernel->dot(l->x, item_q(t, item), dim) + item_head(t, item)->bias;
-    for (uint32_t k = 0; k < n; k++)
-        l->r[k] = m->kernel->dot(l->x, item_q(t, l->negatives[k]), dim) + item_head(t, l->negatives[k])->bias;
-    if (m->params.popularity_penalty > 0) lean_on_popularity(l, m, n, item, &r_item);
-    float g_item = differentiate(l, m, n, r_item, target);
+    float r_item = score(l, m, target->item);
+    for (uint32_t k = 0; k < j->n; k++) j->r[k] = score(l, m, j->rows[k]);
+    if (m->params.hard_share > 0) negatives_add_hard(j, m, target->place, target->item, l->x);
+    if (j->n == 0) return;
+    float g_item = differentiate(l, m, r_item, target);
     if (!is_finite(g_item)) {
         refuse(m);
         return;
     }
     bool flat = loss_is_flat(m->params.loss.kind);
-    memset(l->gx, 0, sizeof(float) * dim);
-    for (uint32_t k = 0; k < n; k++) {
+    memset(l->gx, 0, sizeof(float) * t->dim);
+    for (uint32_t k = 0; k < j->n; k++) {
         if (k % AHEAD_ROWS == 0) ahead_bring(m->ahead, m);
-        if (!flat || l->g[k] != 0) step_item(l, m, l->negatives[k], -l->g[k]);
+        if (!flat || l->g[k] != 0) step_item(l, m, j->rows[k], -l->g[k]);
     }
-    step_item(l, m, item, g_item);
+    step_item(l, m, target->item, g_item);
     float norm = bounded_gradient(l, m);
     if (!is_finite(norm)) {
         refuse(m);
@@ -273,5 +191,5 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
     step_user(l, m, user, norm);
     step_history(l, m, h, norm);
     atomic_fetch_add_explicit(&m->stats.pairs, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&m->stats.steps, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->stats.steps, j->n, memory_order_relaxed);
 }

@@ -15,6 +15,7 @@
 #include "lib/model/ops.h"
 #include "lib/model/pairs.h"
 #include "lib/model/recent.h"
+#include "lib/model/used.h"
 
 #define MAX_BASKET    10000
 #define PREFETCH_ROWS 8u
@@ -29,6 +30,8 @@ static int check_params(const struct model_params *p, struct err *e) {
         return err_set(e, ERR_RANGE, "model.dim", "%u is not a multiple of 16 from 16 to %d", p->dim, MODEL_MAX_DIM);
     if (p->negatives < 1 || p->negatives > MODEL_MAX_NEGATIVES)
         return err_set(e, ERR_RANGE, "model.negatives", "%u is outside 1 to %d", p->negatives, MODEL_MAX_NEGATIVES);
+    if (p->hard_pool > MODEL_MAX_POOL)
+        return err_set(e, ERR_RANGE, "model.hard_pool", "%u is above %d", p->hard_pool, MODEL_MAX_POOL);
     if (p->history > MODEL_MAX_HISTORY)
         return err_set(e, ERR_RANGE, "model.history", "%u is above %d", p->history, MODEL_MAX_HISTORY);
     if (p->n_types < 1 || p->n_types > MODEL_MAX_TYPES)
@@ -50,16 +53,18 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     atomic_init(&m->published_clock_ms, -1);
     buf_init(&m->ops, OPS_LIMIT);
     m->epoch = epoch_new(n_readers);
-    m->learn = learn_new(&m->params);
+    m->learn = learn_new();
+    m->used = used_new(&m->params);
     m->ahead = ahead_new();
     m->judge = judge_new(&m->params);
     blend_init(&m->blend, &m->params);
-    if (!m->epoch || !m->learn || !m->ahead || !m->judge) rc = err_set(e, ERR_NOMEM, "model", "no memory");
+    if (!m->epoch || !m->learn || !m->used || !m->ahead || !m->judge) rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
     if (rc == 0) rc = neighbours_new(&m->params, m->items, m->epoch, &m->neighbours, e);
     if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
     if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
+    if (rc == 0 && p->popular_share > 0) rc = recent_weigh(m->recent, p->popular_exponent, e);
     if (rc == 0) rc = dedup_new(p->dedup_window, &m->dedup, e);
     if (rc == 0)
         *out = m;
@@ -78,6 +83,7 @@ void model_free(struct model *m) {
     items_free(m->items);
     ahead_free(m->ahead);
     learn_free(m->learn);
+    used_free(m->used);
     judge_free(m->judge);
     if (m->epoch) epoch_free(m->epoch);
     buf_free(&m->ops);
@@ -216,7 +222,7 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms);
     remember_item(m, user, at, row, ev);
-    learn_add_used(m->learn, row);
+    used_add(m->used, row);
 }
 
 /* The items of a basket in order, each with the history of before the basket: those of them that it holds have moved to
@@ -248,7 +254,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     struct history h;
     if (rc == 0) {
         history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
-        learn_set_used(m->learn, m, user_entries(user, m->params.dim), user->n);
+        used_set(m->used, m->items, user_entries(user, m->params.dim), user->n);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
     }
     if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);

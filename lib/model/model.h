@@ -26,6 +26,7 @@ struct ahead;
 struct recent;
 struct dedup;
 struct judge;
+struct used;
 
 struct model_stats {          /* relaxed atomics, any thread */
     _Atomic uint64_t pairs;   /* (user, item) pairs that trained */
@@ -58,6 +59,7 @@ struct model {
     struct buf ops;   /* changes of id and text rows since the last checkpoint began, in order; see model_ops_next */
     struct model_stats stats;
     struct learn *learn; /* scratch of the learning step */
+    struct used *used;   /* what the user of the event under way has; learner */
     struct ahead *ahead;
     _Atomic int64_t published_clock_ms;
 };

@@ -9,6 +9,7 @@
 #define MODEL_MAX_TYPES     16
 #define MODEL_MAX_DIM       256
 #define MODEL_MAX_NEGATIVES 512
+#define MODEL_MAX_POOL      4096
 #define MODEL_MAX_HISTORY   255
 #define MODEL_TRENDS        3
 #define MODEL_TERMS         (4 + MODEL_TRENDS) /* of a score */
@@ -29,7 +30,10 @@ struct model_params {
     uint32_t user_items; /* most items remembered of a user */
     uint32_t negatives;  /* 1 to MODEL_MAX_NEGATIVES */
     uint32_t recent_events;
-    float recent_share;
+    float recent_share, popular_share, hard_share; /* of the negatives; their sum is at most 1 */
+    float popular_exponent;                        /* 0 to 2 */
+    uint32_t hard_pool;                            /* up to MODEL_MAX_POOL */
+    float hard_skip;                               /* share of the pool's best left out, 0 to below 1 */
     struct loss_params loss;
     float step, under_root;
     float l2_user, l2_item, l2_history; /* part of a row that a step of size 1 takes away; docs/losses.md */

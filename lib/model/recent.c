@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "lib/base/fmath.h"
 #include "lib/base/mem.h"
+#include "lib/model/urn.h"
 
 uint32_t recent_blocks(const struct recent *r) { return (r->cap + RECENT_BLOCK - 1) / RECENT_BLOCK; }
 
@@ -25,17 +27,42 @@ int recent_new(uint32_t cap, uint32_t max_items, struct recent **out, struct err
 
 void recent_free(struct recent *r) {
     if (!r) return;
+    urn_free(r->urn);
     mem_unmap(r->ring, (size_t)r->cap * sizeof *r->ring);
     mem_unmap(r->often, (size_t)r->max_items * sizeof *r->often);
     mem_free(r->dirty);
     mem_free(r);
 }
 
+int recent_weigh(struct recent *r, float exponent, struct err *e) {
+    r->exponent = exponent;
+    r->urn = urn_new(r->max_items);
+    return r->urn ? 0 : err_set(e, ERR_NOMEM, "model.popular_share", "no memory for %u items", r->max_items);
+}
+
+/* In units of 2^-20: the largest sum, of a million entries of one item with exponent 2, is below 2^60. */
+static void weigh(struct recent *r, uint32_t row) {
+    if (!r->urn) return;
+    double times = r->often[row];
+    urn_set(r->urn, row, times > 0 ? (uint64_t)(0x1p20 * fm_exp2((double)r->exponent * fm_log2(times)) + 0.5) : 0);
+}
+
+uint32_t recent_draw_popular(const struct recent *r, uint64_t bits) { return urn_draw(r->urn, bits); }
+
+float recent_popular_part(const struct recent *r, uint32_t row) {
+    return (float)((double)urn_weight(r->urn, row) / (double)urn_total(r->urn));
+}
+
+static void put(struct recent *r, uint32_t row, int change) {
+    r->often[row] += (uint32_t)change;
+    weigh(r, row);
+}
+
 void recent_add(struct recent *r, uint32_t row) {
     uint32_t at = (uint32_t)(r->n % r->cap);
-    if (r->n >= r->cap) r->often[r->ring[at]]--;
+    if (r->n >= r->cap) put(r, r->ring[at], -1);
     r->ring[at] = row;
-    r->often[row]++;
+    put(r, row, 1);
     r->dirty[at / RECENT_BLOCK] = 1;
     r->n++;
 }
@@ -65,6 +92,7 @@ void recent_remove(struct recent *r, uint32_t row) {
         if (r->ring[k] != row) r->ring[kept++] = r->ring[k];
     r->n = kept;
     r->often[row] = 0;
+    weigh(r, row);
     recent_mark_dirty(r);
 }
 
@@ -107,5 +135,6 @@ int recent_load_end(struct recent *r, uint64_t n, struct err *e) {
             return err_set(e, ERR_CORRUPT, "recent", "entry %u names item row %u of %u", k, r->ring[k], r->max_items);
         r->often[r->ring[k]]++;
     }
+    for (uint32_t k = 0; k < recent_size(r); k++) weigh(r, r->ring[k]);
     return 0;
 }

@@ -13,6 +13,8 @@ static void contradictions_are_refused(void **state) {
         {"[model]\ndim = 24\n", 2, "model.dim = 24", "multiple of 16"},
         {"[model]\nhistory = 20\nuser_items = 16\n", 2, "model.history = 20", "model.user_items = 16"},
         {"[model]\nlabel_smoothing = 0.1\n", 2, "model.label_smoothing = 0.1", "model.loss = wbpr (default)"},
+        {"[model]\nhard_share = 0.5\n", 0, "model.recent_share = 0.6", "model.hard_share = 0.5"},
+        {"[model]\npopular_share = 0.7\nhard_share = 0.1\n", 2, "add up to 1.4", "model.recent_share = 0.6 (default)"},
         {"[checkpoint]\nmin_interval = 2m\n", 2, "checkpoint.min_interval = 2m",
          "checkpoint.max_interval = 1m (default)"},
         {"[checkpoint]\npreallocate = 1TiB\n", 2, "checkpoint.preallocate = 1TiB", "checkpoint.map_size = 256GiB"},
@@ -71,6 +73,7 @@ static void near_contradictions_are_fine(void **state) {
         "[kafka]\nbrokers = k\ntopics = clicks, more:like ,x\nallowed_types = like,impression,delete\n[type.like]\n",
         "[type.purchase]\nenabled = no\n", /* named by kafka.topics, which is not in use */
         "[intake]\nqueue_bytes = 8MiB\n",
+        "[model]\nrecent_share = 0.5\npopular_share = 0.3\nhard_share = 0.2\n",
     };
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         struct config c;

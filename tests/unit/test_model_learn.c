@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "lib/model/learn.h"
+#include "lib/model/negatives.h"
 #include "tests/unit/model_shop.h"
 
 #define EVENTS 4000
@@ -320,7 +320,7 @@ static void test_first_tries_are_foretold(void **state) {
                              .n_items = 1,
                              .ts_ms = 1700000000000};
     const uint32_t *places[MODEL_MAX_NEGATIVES];
-    uint32_t rows[MODEL_MAX_NEGATIVES], n = learn_places(m, draw_key(p.seed, &ev.place, DRAW_NEGATIVES), places);
+    uint32_t rows[MODEL_MAX_NEGATIVES], n = negatives_places(m, draw_key(p.seed, &ev.place, DRAW_NEGATIVES), places);
     assert_int_equal(n, p.negatives);
     for (uint32_t k = 0; k < n; k++) rows[k] = *places[k];
     assert_int_equal(model_learn(m, &ev, &e), 0);
