@@ -81,9 +81,11 @@ static uint16_t part_of(const struct outcome_case *c, enum cohort kind) {
 
 /* Case i of n gets part i * parts / n, of the first case of its moment. */
 static void by_order(const struct outcome_set *s, size_t from, size_t to, size_t parts, uint16_t *out) {
+    uint16_t part = 0;
     for (size_t i = from; i < to; i++) {
         bool joined = i > from && (s->cases[i].flags & OUTCOME_SAME_MOMENT) != 0;
-        out[i - from] = joined ? out[i - from - 1] : (uint16_t)((uint64_t)(i - from) * parts / (to - from));
+        if (!joined) part = (uint16_t)((uint64_t)(i - from) * parts / (to - from));
+        out[i - from] = part;
     }
 }
 

@@ -236,16 +236,21 @@ void plot_interval(struct buf *b, double ratio, double low, double high, double 
     buf_add_str(b, "</svg>");
 }
 
+/* As a share of the bar's place: what is beyond ends at its edge. */
+static double share_of(double v, double most) {
+    double share = most > 0 && !isnan(v) ? v / most : 0;
+    return share < 1 ? share : 1;
+}
+
 void plot_bar(struct buf *b, double value, double other, double most) {
-    double scale = most > 0 ? 1 / most : 0;
     buf_add_str(b, "<svg class=\"bar\" width=\"100%\" height=\"14\" aria-hidden=\"true\"><rect class=\"b0\" y=\"2\" "
                    "height=\"10\"");
-    at_share(b, "width", isnan(value) ? 0 : value * scale);
+    at_share(b, "width", share_of(value, most));
     buf_add_str(b, "/>");
     if (!isnan(other)) {
         buf_add_str(b, "<line class=\"mark\" y1=\"0\" y2=\"14\"");
-        at_share(b, "x1", other * scale);
-        at_share(b, "x2", other * scale);
+        at_share(b, "x1", share_of(other, most));
+        at_share(b, "x2", share_of(other, most));
         buf_add_str(b, "/>");
     }
     buf_add_str(b, "</svg>");

@@ -39,7 +39,7 @@ void plot_swatch(struct buf *b, size_t series);
  * arrow. As wide as its place. tone: a class for its colour. */
 void plot_interval(struct buf *b, double ratio, double low, double high, double limit, const char *tone);
 
-/* A bar of value / most, and a mark at other / most (NaN: none). As wide as its place. */
+/* A bar of value / most, and a mark at other / most (NaN: none); both end at the edge. As wide as its place. */
 void plot_bar(struct buf *b, double value, double other, double most);
 
 /* How often what was put first was right, against the probability that was said. */

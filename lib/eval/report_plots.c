@@ -137,7 +137,8 @@ static double most_of(const struct summary *s) {
 void report_cohorts(struct buf *b, const struct summary *s) {
     double most = most_of(s);
     report_section(b, "For whom and for what",
-                   "NDCG@20 in parts of the targets, each with its share of them. All bars have the same scale.");
+                   "NDCG@20 in parts of the targets, each with its share of them. All bars have the same scale; those "
+                   "of rare parts may reach beyond it.");
     buf_add_str(b, "<ul class=\"legend\"><li><span class=\"key\"></span>");
     page_escape(b, s->models[s->tested].name);
     buf_add_str(b, "</li>");

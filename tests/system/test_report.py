@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from chromium import Chromium
-from rankd import ROOT
+from rankd import ROOT, run, shop
 
 SCENARIOS = ["better", "loses", "fades", "wild", "empty"]
 VOID = {"meta", "br", "line", "path", "rect", "circle"}
@@ -202,6 +202,24 @@ def test_page_and_json_say_the_same(browser, reports):
     assert rows[0][0] == "rankd"
     for finding in told["findings"]:
         assert finding in browser.run("document.querySelector('.verdict').textContent")
+
+
+def test_the_report_of_the_command(browser, tmp_path):
+    """What `rankd backtest` itself writes, on a small simulated shop."""
+    log, out = tmp_path / "shop.jsonl", tmp_path / "report"
+    events = shop("--events", "4000", "--users", "400", "--items", "150", "--groups", "8", "--days", "3", "--seed", "5")
+    log.write_text("\n".join(events) + "\n")
+    done = run("rankd", "backtest", "--log", log, "--report", out, "--every", "2", "--baselines", "popularity", "--quiet", timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    for width, dark in ((1200, False), (390, True)):
+        browser.open(out / "report.html", width=width, dark=dark)
+        assert browser.complaints() == [] and len(browser.requests()) == 1
+        assert browser.run("document.documentElement.scrollWidth") <= width and browser.run(BEYOND) == []
+        assert min(contrast for _, contrast, _ in browser.run(CONTRAST)) >= 4.5
+        assert browser.run("document.querySelector('.lead').textContent").startswith("rankd ")
+        shown = "wide" if width > 600 else "narrow"
+        assert browser.run(f"document.querySelectorAll('svg.{shown} path:not(.lead)').length") == 2
+        assert browser.run("document.querySelectorAll('svg.bar').length") > 10
 
 
 def test_the_same_outcomes_give_the_same_bytes(reports):
