@@ -2,6 +2,8 @@
 #ifndef RANKD_TESTS_NEIGHBOUR_WORLD_H
 #define RANKD_TESTS_NEIGHBOUR_WORLD_H
 
+#include <pthread.h>
+
 #include "tests/unit/model_shop.h"
 
 #define WORLD_ITEMS 40u
@@ -9,6 +11,8 @@
 #define T0          INT64_C(1700000000000)
 #define HOUR        INT64_C(3600000)
 #define DAY         (24 * HOUR)
+
+static pthread_mutex_t world_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the rows of a backing */
 
 struct world_row {
     char bytes[4096];
@@ -24,13 +28,15 @@ struct world_backing {
 
 static inline int world_get(void *arg, enum neighbour_kind kind, uint32_t a, struct buf *out, struct err *e) {
     struct world_backing *b = arg;
+    pthread_mutex_lock(&world_lock);
     const struct world_row *r = &b->rows[a * NEIGHBOUR_KINDS + kind];
+    int rc = b->fail ? b->fail : r->n ? 0 : ERR_MISSING;
     b->reads++;
-    if (b->fail) return err_set(e, b->fail, "neighbour", "the disk is gone");
-    if (r->n == 0) return err_set(e, ERR_MISSING, "neighbour", "no row");
     buf_clear(out);
     buf_add(out, r->bytes, r->n);
-    return out->failed ? err_set(e, ERR_NOMEM, "neighbour", "no memory") : 0;
+    if (out->failed) rc = ERR_NOMEM;
+    pthread_mutex_unlock(&world_lock);
+    return rc ? err_set(e, rc, "neighbour", "no row, no memory, or the disk is gone") : 0;
 }
 
 static inline struct slice world_id(unsigned item, char out[16]) {
@@ -104,8 +110,10 @@ static inline uint64_t world_begin(struct model *m, struct world_backing *b, boo
     while (model_ops_next(&rest, &op, &key, &value))
         if (op == MODEL_DEL_NEIGHBOURS) b->erased[b->n_erased++] = (uint8_t)key.p[3];
     buf_clear(&m->ops);
+    pthread_mutex_lock(&world_lock);
     for (uint32_t k = 0; durable && k < b->n_erased; k++)
         for (uint32_t kind = 0; kind < NEIGHBOUR_KINDS; kind++) b->rows[b->erased[k] * NEIGHBOUR_KINDS + kind].n = 0;
+    pthread_mutex_unlock(&world_lock);
     if (durable) b->n_erased = 0;
     return n;
 }
@@ -121,8 +129,10 @@ static inline bool world_store_next(struct model *m, struct world_backing *b) {
     epoch_leave(m->epoch, 0);
     if (more && b) {
         struct world_row *r = &b->rows[a * NEIGHBOUR_KINDS + kind];
+        pthread_mutex_lock(&world_lock);
         memcpy(r->bytes, bytes.p, bytes.n);
         r->n = bytes.n;
+        pthread_mutex_unlock(&world_lock);
     }
     buf_free(&bytes);
     return more != 0;
@@ -135,6 +145,37 @@ static inline uint64_t world_checkpoint(struct model *m, struct world_backing *b
     }
     neighbours_checkpoint_end(m->neighbours, durable);
     return n;
+}
+
+/* A reader of successor rows 0 to n_rows - 1. Each addition lies far past the one before, so that in a whole row one
+ * weight stands out: that of its reference time. */
+struct reading {
+    struct model *m;
+    uint32_t n_rows;
+    _Atomic bool over;
+    uint64_t rows, torn;
+};
+
+static inline float weight_of(int64_t t) { return 1 + (float)(t / (100 * DAY) % 1000); }
+
+static inline void *read_rows(void *arg) {
+    struct reading *r = arg;
+    struct neighbour_list list;
+    struct err e;
+    for (uint64_t n = 0; !atomic_load(&r->over) || n < 1000; n++) {
+        epoch_enter(r->m->epoch, 1);
+        int rc = neighbours_read(r->m->neighbours, 1, NEIGHBOUR_SUCCESSOR, (uint32_t)(n % r->n_rows), &list, &e);
+        epoch_leave(r->m->epoch, 1);
+        uint32_t large = 0, at = 0;
+        for (uint32_t k = 0; k < list.n; k++)
+            if (list.weight[k] >= 1) {
+                large++;
+                at = k;
+            }
+        if (rc < 0 || (list.n && (large != 1 || list.weight[at] != weight_of(list.reference_ms)))) r->torn++;
+        r->rows += list.n > 0;
+    }
+    return NULL;
 }
 
 #endif

@@ -321,6 +321,35 @@ static void test_store_thread_beside_the_learner(void **state) {
     model_free(m);
 }
 
+/* Rows that leave the cache, are written, come back and are erased under a reader. */
+static void test_readers_beside_a_small_cache(void **state) {
+    (void)state;
+    memset(&backing, 0, sizeof backing);
+    struct reading r = {.m = world_new(8, 3000, &backing), .n_rows = WORLD_ITEMS};
+    const struct neighbours_stats *stats = neighbours_stats(r.m->neighbours);
+    struct err e;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_rows, &r), 0);
+    for (uint64_t n = 0; n < 20000; n++) {
+        int64_t t = T0 + (int64_t)n * 100 * DAY;
+        uint32_t a = draw_below(draw_bits(12, n), WORLD_ITEMS), b = draw_below(draw_bits(13, n), WORLD_ITEMS);
+        int rc = neighbours_touch(r.m->neighbours, NEIGHBOUR_SUCCESSOR, a, 1, &e);
+        if (rc == ERR_FULL) {
+            (void)world_checkpoint(r.m, &backing, true);
+            rc = neighbours_touch(r.m->neighbours, NEIGHBOUR_SUCCESSOR, a, 1, &e);
+        }
+        assert_int_equal(rc, 0);
+        neighbours_add(r.m->neighbours, NEIGHBOUR_SUCCESSOR, a, b, weight_of(t), t);
+        if (n % 5 == 0) model_publish(r.m);
+        if (n % 500 == 499) assert_int_equal(erase(r.m, a, &e), 0);
+    }
+    atomic_store(&r.over, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(r.torn, 0);
+    assert_true(r.rows > 0 && stats->reads > 0 && stats->evicted > 1000);
+    model_free(r.m);
+}
+
 /* Every request for memory refused in turn: the touch fails, no row is another, and it works the next time. */
 static void refuse_in_turn(struct model *m, uint64_t n, unsigned *refused) {
     uint64_t before = all_rows(m);
@@ -456,6 +485,7 @@ int main(void) {
         cmocka_unit_test(test_rows_come_in_the_order_of_the_store),
         cmocka_unit_test(test_fewer_neighbours_than_before),
         cmocka_unit_test(test_store_thread_beside_the_learner),
+        cmocka_unit_test(test_readers_beside_a_small_cache),
         cmocka_unit_test(test_refused_memory_changes_nothing),
         cmocka_unit_test(test_a_damaged_row_is_refused),
         cmocka_unit_test(test_errors_of_the_backing_are_passed_on),
