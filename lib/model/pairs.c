@@ -3,12 +3,22 @@
 
 #include <stdbool.h>
 
+/* The heads of the rows, on their way from memory together. */
+static void prefetch_rows(const struct model *m, const struct user_entry *entries, uint32_t n_entries,
+                          const uint32_t *rows, uint32_t n) {
+    const struct neighbours *s = m->neighbours;
+    for (uint32_t k = 0; k < n; k++) neighbours_prefetch(s, NEIGHBOUR_BACKWARD, rows[k]);
+    for (uint32_t k = 0; k < n_entries && k < m->params.neighbour_history; k++)
+        neighbours_prefetch(s, NEIGHBOUR_FORWARD, entries[n_entries - 1 - k].row);
+}
+
 int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *rows, uint32_t n, struct err *e) {
     struct neighbours *s = m->neighbours;
     const struct user_entry *entries = user_entries(user, m->params.dim);
     uint32_t most = m->params.neighbour_history, inside = n > 1 ? 2 * most : 0, found = 0;
     uint32_t wanted = most > 0 && n > 1 ? most + n : most; /* items of the event leave the history of before */
     int rc = 0;
+    prefetch_rows(m, entries, user->n, rows, n);
     for (uint32_t k = user->n; k-- > 0 && found < wanted && rc == 0;) {
         if ((uint16_t)item_generation(m->items, entries[k].row) != entries[k].generation) continue;
         rc = neighbours_touch(s, NEIGHBOUR_FORWARD, entries[k].row, n, e);
