@@ -42,6 +42,8 @@ struct config {
     char *loss, *confidence;
     double temperature, margin, label_smoothing, score_l2, confidence_alpha, entropy;
     bool log_correction;
+    bool normalise;
+    double normalise_scale;
     double popular_share, popular_exponent, hard_share, hard_skip;
     int64_t hard_pool;
     double l2_user, l2_item, l2_history, history_dropout, popularity_penalty;

@@ -165,6 +165,8 @@ static int check_shares(const struct config *c, struct err *e) {
 static int check_model(const struct config *c, struct err *e) {
     if (c->label_smoothing > 0 && strcmp(c->loss, "sampled-softmax") != 0)
         return clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
+    if (c->normalise && c->row_half_life_ms > 0)
+        return clash(c, e, "model.row_half_life", "model.normalise", "rows of a fixed length cannot fade");
     return check_shares(c, e);
 }
 

@@ -69,6 +69,7 @@ static void fill_negatives(const struct config *c, struct model_params *p) {
 }
 
 static void fill_regular(const struct config *c, struct model_params *p) {
+    p->unit_scale = c->normalise ? (float)c->normalise_scale : 0;
     p->l2_user = (float)c->l2_user;
     p->l2_item = (float)c->l2_item;
     p->l2_history = (float)c->l2_history;

@@ -29,8 +29,21 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
     for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
 }
 
-void history_vector(const struct history *h, const struct items *t, const struct kernel *kernel, const float *p,
-                    bool shared, float *x) {
+static float to_length(const struct kernel *kernel, float *x, float length, size_t dim) {
+    float square = kernel->dot(x, x, dim), factor = length / fm_sqrtf(square);
+    if (!(square > 0) || !(factor > 0)) return 1; /* no direction, or too long for one */
+    for (size_t k = 0; k < dim; k++) x[k] *= factor;
+    return factor;
+}
+
+void history_gradient(const struct kernel *kernel, const float *x, float factor, float unit_scale, float *gx,
+                      size_t dim) {
+    float along = kernel->dot(gx, x, dim) / (unit_scale * unit_scale);
+    for (size_t k = 0; k < dim; k++) gx[k] = factor * (gx[k] - along * x[k]);
+}
+
+float history_vector(const struct history *h, const struct items *t, const struct kernel *kernel, const float *p,
+                     bool shared, float *x) {
     if (p)
         memcpy(x, p, sizeof(float) * t->dim);
     else
@@ -45,4 +58,5 @@ void history_vector(const struct history *h, const struct items *t, const struct
             from = item_y(t, h->parts[k].row);
         kernel->axpy(x, h->parts[k].weight, from, t->dim);
     }
+    return t->params->unit_scale > 0 ? to_length(kernel, x, t->params->unit_scale, t->dim) : 1;
 }

@@ -27,8 +27,13 @@ struct history {
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n);
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly
- * (shared = false); other threads pass shared = true and read whole rows. */
-void history_vector(const struct history *h, const struct items *t, const struct kernel *k, const float *p, bool shared,
-                    float *x);
+ * (shared = false); other threads pass shared = true and read whole rows. With params.unit_scale = s > 0 the sum is
+ * then brought to length s (a sum of zeros stays). Returns the factor that took it there, 1 without. */
+float history_vector(const struct history *h, const struct items *t, const struct kernel *k, const float *p,
+                     bool shared, float *x);
+
+/* Turns gx (dim), a gradient by x, into the gradient by the sum that x was made of: with u = x / s and the factor f of
+ * history_vector, f (gx - (gx . u) u). */
+void history_gradient(const struct kernel *k, const float *x, float factor, float unit_scale, float *gx, size_t dim);
 
 #endif

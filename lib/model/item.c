@@ -130,11 +130,20 @@ static void free_pop(struct items *t) {
     t->free_rows[at] = row;
 }
 
+void item_to_unit(float *q, uint32_t dim) {
+    double square = 0; /* in order: the same bits with every kernel */
+    for (uint32_t k = 0; k < dim; k++) square += (double)q[k] * (double)q[k];
+    float factor = (float)(1 / fm_sqrt(square));
+    if (!(square > 0) || !(factor > 0)) return;
+    for (uint32_t k = 0; k < dim; k++) q[k] *= factor;
+}
+
 static void start_row(struct items *t, uint32_t row, struct slice id, uint32_t generation) {
     const struct model_params *p = t->params;
     float start[2 * MODEL_MAX_DIM];
     draw_start_row(p->seed, DRAW_START_ITEM, id, p->start_item, start, p->dim);
     draw_start_row(p->seed, DRAW_START_HISTORY, id, p->start_item, start + p->dim, p->dim);
+    if (p->unit_scale > 0) item_to_unit(start, p->dim);
     struct item_head fresh = {.generation = generation, .count_ms = 0, .known = 1};
     for (int h = 0; h < MODEL_TRENDS; h++) fresh.trend[h] = ITEM_NO_TREND;
     item_change(t, row);

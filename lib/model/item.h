@@ -114,6 +114,9 @@ static inline bool item_shown(const struct items *t, uint32_t row, int64_t at_ms
            atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) > at_ms;
 }
 
+/* Brings a vector to length 1; one of zeros, or too long to tell, stays. */
+void item_to_unit(float *q, uint32_t dim);
+
 /* Starts bringing the head and q of a row from memory. */
 static inline void item_prefetch(const struct items *t, uint32_t row) {
     const char *at = (const char *)item_head(t, row), *end = (const char *)item_y(t, row);

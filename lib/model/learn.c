@@ -54,6 +54,7 @@ static void step_item(struct learn *l, struct model *m, uint32_t row, float g) {
         next.bias -= part * head->bias;
         shrink_row(l->next, q, part, t->dim);
     }
+    if (m->params.unit_scale > 0) item_to_unit(l->next, t->dim);
     item_change_vectors(t, row);
     item_begin(head);
     item_store_head(head, &next);
@@ -166,7 +167,7 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
     negatives_draw(j, m, target->place, target->item);
     if (m->params.history_dropout > 0)
         h = thin_history(l, h, m->params.history_dropout, draw_key(m->params.seed, target->place, DRAW_DROPOUT));
-    history_vector(h, t, m->kernel, user->p, false, l->x);
+    float unit_scale = m->params.unit_scale, factor = history_vector(h, t, m->kernel, user->p, false, l->x);
     float r_item = score(l, m, target->item);
     for (uint32_t k = 0; k < j->n; k++) j->r[k] = score(l, m, j->rows[k]);
     if (m->params.hard_share > 0) negatives_add_hard(j, m, target->place, target->item, l->x);
@@ -183,6 +184,7 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
         if (!flat || l->g[k] != 0) step_item(l, m, j->rows[k], -l->g[k]);
     }
     step_item(l, m, target->item, g_item);
+    if (unit_scale > 0) history_gradient(m->kernel, l->x, factor, unit_scale, l->gx, t->dim);
     float norm = bounded_gradient(l, m);
     if (!is_finite(norm)) {
         refuse(m);

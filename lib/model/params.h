@@ -36,6 +36,8 @@ struct model_params {
     float hard_skip;                               /* share of the pool's best left out, 0 to below 1 */
     struct loss_params loss;
     float step, under_root;
+    float
+        unit_scale; /* > 0: q of length 1 and x of this length, so that x . q is a cosine times it; 0 = as they come */
     float l2_user, l2_item, l2_history; /* part of a row that a step of size 1 takes away; docs/losses.md */
     float history_dropout;              /* share of history items left out of a step, 0 to below 1 */
     float popularity_penalty;

@@ -225,7 +225,8 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     if (rc < 0) goto out;
     if (q->keep_used) used->n = 0;
     if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
-    history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
+    float factor = history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
+    for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */
     blend_read(&m->blend, blend_bucket(n_history, taste->clock_ms - last_ms), taste->weight);
     rc = fill_terms(r, taste, e);
 out:

@@ -13,6 +13,7 @@ static void contradictions_are_refused(void **state) {
         {"[model]\ndim = 24\n", 2, "model.dim = 24", "multiple of 16"},
         {"[model]\nhistory = 20\nuser_items = 16\n", 2, "model.history = 20", "model.user_items = 16"},
         {"[model]\nlabel_smoothing = 0.1\n", 2, "model.label_smoothing = 0.1", "model.loss = wbpr (default)"},
+        {"[model]\nnormalise = yes\nrow_half_life = 7d\n", 3, "model.row_half_life = 7d", "model.normalise = yes"},
         {"[model]\nhard_share = 0.5\n", 0, "model.recent_share = 0.6", "model.hard_share = 0.5"},
         {"[model]\npopular_share = 0.7\nhard_share = 0.1\n", 2, "add up to 1.4", "model.recent_share = 0.6 (default)"},
         {"[checkpoint]\nmin_interval = 2m\n", 2, "checkpoint.min_interval = 2m",

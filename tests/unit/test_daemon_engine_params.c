@@ -47,6 +47,7 @@ static const struct {
     {"model.hard_share=0.2", AT(hard_share)},
     {"model.hard_pool=20", AT(hard_pool)},
     {"model.hard_skip=0.2", AT(hard_skip)},
+    {"model.normalise=yes", AT(unit_scale)},
     {"model.l2_user=0.1", AT(l2_user)},
     {"model.l2_item=0.1", AT(l2_item)},
     {"model.l2_history=0.1", AT(l2_history)},

@@ -180,6 +180,51 @@ static void test_popularity_penalty_works_against_hubs(void **state) {
     assert_true(even.auc > plain.auc - 0.01);
 }
 
+/* The gradient through the user vector's length, by finite differences of c . x. */
+static void test_gradient_of_a_vector_of_fixed_length(void **state) {
+    (void)state;
+    struct model_params p = taste_params();
+    p.unit_scale = 5;
+    struct model *m = taste_new(&p);
+    struct history none = {.n = 0};
+    float x[16], user[16], gx[16], c[16];
+    for (uint32_t k = 0; k < 16; k++) {
+        user[k] = draw_unit(draw_bits(1, k)) - 0.5f;
+        gx[k] = c[k] = draw_unit(draw_bits(2, k)) - 0.5f;
+    }
+    float factor = history_vector(&none, m->items, m->kernel, user, false, x);
+    assert_true(fabsf(m->kernel->dot(x, x, 16) - 25) < 1e-4f);
+    history_gradient(m->kernel, x, factor, p.unit_scale, gx, 16);
+    for (uint32_t k = 0; k < 16; k++) {
+        const float step = 1e-2f, at = user[k];
+        user[k] = at + step;
+        history_vector(&none, m->items, m->kernel, user, false, x);
+        double above = (double)m->kernel->dot(c, x, 16);
+        user[k] = at - step;
+        history_vector(&none, m->items, m->kernel, user, false, x);
+        double slope = (above - (double)m->kernel->dot(c, x, 16)) / (2 * (double)step);
+        user[k] = at;
+        assert_true(fabs(slope - (double)gx[k]) < 2e-3 * (1 + fabs(slope)));
+    }
+    float zero[16] = {0};
+    assert_true(history_vector(&none, m->items, m->kernel, zero, false, x) == 1);
+    assert_memory_equal(x, zero, sizeof zero);
+    model_free(m);
+}
+
+/* Every item keeps length 1 from its first moment, x has the scale's, and the taste is learned. */
+static void test_normalised_rows_keep_their_length(void **state) {
+    (void)state;
+    struct model_params p = taste_params();
+    p.unit_scale = 5;
+    struct model *m = taste_new(&p);
+    taste_learn(m, 0, EVENTS);
+    for (uint32_t i = 0; i < m->items->n_live; i++)
+        assert_true(fabsf(m->kernel->dot(item_q(m->items, i), item_q(m->items, i), p.dim) - 1) < 1e-5f);
+    assert_true(taste_auc(m) > 0.9);
+    model_free(m);
+}
+
 static double size_of_item(struct model *m, unsigned item) {
     char id[16];
     uint32_t row = items_find(m->items, taste_id(id, 'i', item));
@@ -235,6 +280,8 @@ int main(void) {
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_dropout_has_its_share),
         cmocka_unit_test(test_popularity_penalty_works_against_hubs),
+        cmocka_unit_test(test_gradient_of_a_vector_of_fixed_length),
+        cmocka_unit_test(test_normalised_rows_keep_their_length),
         cmocka_unit_test(test_rows_fade_between_events),
         cmocka_unit_test(test_sums_fade_between_events),
     };
