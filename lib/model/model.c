@@ -61,7 +61,10 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     if (!m->epoch || !m->learn || !m->used || !m->ahead || !m->judge) rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
-    if (rc == 0) rc = neighbours_new(&m->params, m->items, m->epoch, &m->neighbours, e);
+    if (rc == 0) {
+        struct neighbour_space of = {"item row", m->items->brief, &m->items->n_rows, p->max_items};
+        rc = neighbours_new(&m->params, &of, m->epoch, &m->neighbours, e);
+    }
     if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
     if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
     if (rc == 0 && p->popular_share > 0) rc = recent_weigh(m->recent, p->popular_exponent, e);

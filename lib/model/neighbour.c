@@ -15,14 +15,14 @@ static int check_params(const struct model_params *p, struct err *e) {
     return 0;
 }
 
-int neighbours_new(const struct model_params *p, const struct items *items, struct epoch *epoch,
+int neighbours_new(const struct model_params *p, const struct neighbour_space *of, struct epoch *epoch,
                    struct neighbours **out, struct err *e) {
     int rc = check_params(p, e);
     if (rc < 0) return rc;
     struct neighbours *s = mem_zalloc(sizeof *s);
     if (!s) return neighbour_no_memory(e);
     s->params = p;
-    s->items = items;
+    s->of = *of;
     s->epoch = epoch;
     s->cache_bytes = UINT64_MAX;
     s->period = 1;
@@ -30,7 +30,7 @@ int neighbours_new(const struct model_params *p, const struct items *items, stru
     s->interval = 1;
     s->half_life_ms[NEIGHBOUR_FORWARD] = s->half_life_ms[NEIGHBOUR_BACKWARD] = (double)p->pair_half_life_ms;
     s->half_life_ms[NEIGHBOUR_SUCCESSOR] = (double)p->successor_half_life_ms;
-    s->n_keys = (size_t)p->max_items * NEIGHBOUR_KINDS;
+    s->n_keys = (size_t)of->max_rows * NEIGHBOUR_KINDS;
     buf_init(&s->stored, STORED_LIMIT);
     s->rows = mem_map(s->n_keys * sizeof *s->rows);
     s->resident = mem_map(s->n_keys * sizeof *s->resident);
@@ -41,7 +41,7 @@ int neighbours_new(const struct model_params *p, const struct items *items, stru
         return 0;
     }
     neighbours_free(s);
-    return err_set(e, ERR_NOMEM, "model.max_items", "no address space for the neighbours of %u items", p->max_items);
+    return err_set(e, ERR_NOMEM, "model", "no address space for the neighbours of %u %ss", of->max_rows, of->name);
 }
 
 void neighbours_set_backing(struct neighbours *s, uint64_t cache_bytes, const struct neighbour_backing *backing) {
@@ -83,7 +83,7 @@ static int load_row(struct neighbours *s, uint32_t key, uint32_t n_more, struct 
     if (rc < 0) return rc;
     struct neighbour_row *r = neighbour_row_new(cap);
     if (!r) return neighbour_no_memory(e);
-    r->generation = item_generation(s->items, key / NEIGHBOUR_KINDS);
+    r->generation = neighbour_generation(s, key / NEIGHBOUR_KINDS);
     if (found == 0)
         neighbour_row_fill(r, &stored);
     else
@@ -117,7 +117,7 @@ static void prefetch_entries(const struct neighbours *s, struct neighbour_row *r
 
 int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t n_more, struct err *e) {
     uint32_t most = s->params->neighbours, key = neighbour_key(kind, a);
-    CHECK(a < s->params->max_items);
+    CHECK(a < s->of.max_rows);
     struct neighbour_row *r = neighbour_at(s, key);
     n_more = at_most(n_more, most);
     neighbour_count(r ? &s->stats.hits : &s->stats.misses, 1);
@@ -140,7 +140,7 @@ int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a,
 void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t b, float weight,
                     int64_t t_ms) {
     struct neighbour_row *r = neighbour_at(s, neighbour_key(kind, a));
-    CHECK(r && r->touched == s->period && b < s->params->max_items);
+    CHECK(r && r->touched == s->period && b < s->of.max_rows);
     if (r->reserved) r->reserved--;
     neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms);
 }

@@ -1,4 +1,5 @@
-/* Neighbour rows: which items came with an item in the recent history of users, as decayed counts.
+/* Neighbour rows: which items came with an item in the recent history of users, as decayed counts; and the same for
+ * what is numbered like items, features of items. "Item" below is either.
  *
  * Row (kind, a) holds at most params.neighbours entries (b, weight). A weight stands at a reference time of its row,
  * multiplied by 2^((t - reference) / h) when it is added, so that adding changes one entry and nothing is touched as
@@ -46,11 +47,18 @@ struct neighbour_backing { /* where rows outside the cache are; called by the le
     void *arg;
 };
 
+struct neighbour_space {            /* what the rows are about */
+    const char *name;               /* in messages: "item row" */
+    const struct item_brief *brief; /* (max_rows) of which the generations count */
+    const _Atomic uint32_t *n_rows; /* rows ever used */
+    uint32_t max_rows;
+};
+
 struct neighbours;
 
-/* Rows over items: params, items and epoch outlive it. All in memory, without bound. ERR_RANGE names the field:
- * params.neighbours 1 to NEIGHBOUR_MAX, half-lives above 0. */
-int neighbours_new(const struct model_params *p, const struct items *items, struct epoch *epoch,
+/* Rows over a space, which is copied: params, what the space points to and epoch outlive it. All in memory, without
+ * bound. ERR_RANGE names the field: params.neighbours 1 to NEIGHBOUR_MAX, half-lives above 0. */
+int neighbours_new(const struct model_params *p, const struct neighbour_space *of, struct epoch *epoch,
                    struct neighbours **out, struct err *e) ERR_MUST_CHECK;
 void neighbours_free(struct neighbours *s);
 /* Before the first touch and any reader: rows that do not fit into cache_bytes are in the backing. */

@@ -37,12 +37,12 @@ struct neighbour_growth { /* factor = 2^(age / half-life) */
 
 struct neighbours {
     const struct model_params *params;
-    const struct items *items;
+    struct neighbour_space of;
     struct epoch *epoch;
     struct neighbour_backing backing;
     uint64_t cache_bytes; /* UINT64_MAX without a backing */
     double half_life_ms[NEIGHBOUR_KINDS];
-    size_t n_keys;                         /* max_items * NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
+    size_t n_keys;                         /* of.max_rows * NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
     _Atomic(struct neighbour_row *) *rows; /* (n_keys), NULL = not here */
 
     /* learner */
@@ -78,6 +78,9 @@ static inline size_t neighbour_row_bytes(uint32_t cap) { return sizeof(struct ne
 
 static inline struct neighbour_row *neighbour_at(const struct neighbours *s, uint32_t key) { /* learner */
     return atomic_load_explicit(&s->rows[key], memory_order_relaxed);
+}
+static inline uint32_t neighbour_generation(const struct neighbours *s, uint32_t row) { /* any thread */
+    return atomic_load_explicit(&s->of.brief[row].generation, memory_order_relaxed);
 }
 static inline uint32_t neighbour_key(enum neighbour_kind kind, uint32_t a) {
     return a * NEIGHBOUR_KINDS + (uint32_t)kind;

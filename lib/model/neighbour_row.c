@@ -131,9 +131,9 @@ static void drop_erased(const struct neighbours *s, struct neighbour_row *r) {
     const uint16_t *generations = neighbour_generations(r);
     uint32_t kept = 0;
     if (r->erasures == s->erasures) return;
-    for (uint32_t k = 0; k < r->n; k++) __builtin_prefetch(&s->items->brief[items[k]]);
+    for (uint32_t k = 0; k < r->n; k++) __builtin_prefetch(&s->of.brief[items[k]]);
     for (uint32_t k = 0; k < r->n; k++)
-        if ((uint16_t)item_generation(s->items, items[k]) == generations[k]) move_entry(r, kept++, k);
+        if ((uint16_t)neighbour_generation(s, items[k]) == generations[k]) move_entry(r, kept++, k);
     put16(&r->n, (uint16_t)kept);
     r->erasures = s->erasures;
 }
@@ -161,7 +161,7 @@ static double growth(struct neighbours *s, int64_t age_ms, double half_life_ms) 
 
 void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double half_life_ms, uint32_t b, float weight,
                        int64_t t_ms) {
-    uint16_t generation = (uint16_t)item_generation(s->items, b);
+    uint16_t generation = (uint16_t)neighbour_generation(s, b);
     uint32_t at = find(neighbour_items(r), r->n, b);
     bool known = at < r->n && neighbour_generations(r)[at] == generation;
     double age_ms = r->n ? (double)(t_ms - r->reference_ms) : 0, old = known ? (double)neighbour_weights(r)[at] : 0;

@@ -21,16 +21,16 @@ void neighbour_encode(uint32_t generation, int64_t reference_ms, uint32_t n, con
     put(out, generations, 2 * (size_t)n);
 }
 
-static int damaged(uint32_t key, const char *what, struct err *e) {
+static int damaged(const struct neighbours *s, uint32_t key, const char *what, struct err *e) {
     static const char *const kinds[] = {"forward", "backward", "successor"};
     return err_set(e, ERR_CORRUPT, "neighbour",
-                   "the %s neighbours of item row %u: %s; restore a backup, or replay the log into an empty data_dir",
-                   kinds[key % NEIGHBOUR_KINDS], key / NEIGHBOUR_KINDS, what);
+                   "the %s neighbours of %s %u: %s; restore a backup, or replay the log into an empty data_dir",
+                   kinds[key % NEIGHBOUR_KINDS], s->of.name, key / NEIGHBOUR_KINDS, what);
 }
 
 /* What a row may hold, whoever wrote it: item rows are indices, weights are compared by their bits. */
 static bool is_sound(const struct neighbours *s, const struct neighbour_list *l) {
-    uint32_t n_rows = atomic_load_explicit(&s->items->n_rows, memory_order_acquire), bad = 0;
+    uint32_t n_rows = atomic_load_explicit(s->of.n_rows, memory_order_acquire), bad = 0;
     for (uint32_t k = 0; k < l->n; k++) bad |= l->row[k] >= n_rows || !(l->weight[k] > 0 && l->weight[k] <= FLT_MAX);
     return !bad;
 }
@@ -38,18 +38,18 @@ static bool is_sound(const struct neighbours *s, const struct neighbour_list *l)
 static int decode(const struct neighbours *s, uint32_t key, struct slice bytes, struct neighbour_list *out,
                   uint32_t *generation, struct err *e) {
     uint16_t n;
-    if (bytes.n < NEIGHBOUR_STORED_HEAD) return damaged(key, "the row is cut short", e);
+    if (bytes.n < NEIGHBOUR_STORED_HEAD) return damaged(s, key, "the row is cut short", e);
     memcpy(generation, bytes.p, 4);
     memcpy(&out->reference_ms, bytes.p + 4, 8);
     memcpy(&n, bytes.p + 12, 2);
     if (n == 0 || n > NEIGHBOUR_MAX || bytes.n != neighbour_stored_bytes(n))
-        return damaged(key, "its length and its number of entries do not belong together", e);
+        return damaged(s, key, "its length and its number of entries do not belong together", e);
     const char *entries = bytes.p + NEIGHBOUR_STORED_HEAD;
     out->n = n;
     memcpy(out->row, entries, 4 * (size_t)n);
     memcpy(out->weight, entries + 4 * (size_t)n, 4 * (size_t)n);
     memcpy(out->generation, entries + 8 * (size_t)n, 2 * (size_t)n);
-    return is_sound(s, out) ? 0 : damaged(key, "an entry names no item, or its weight is none", e);
+    return is_sound(s, out) ? 0 : damaged(s, key, "an entry names no item, or its weight is none", e);
 }
 
 /* A row of a time when params.neighbours was larger keeps its strongest. */
@@ -69,7 +69,7 @@ int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes,
     if (!s->backing.get) return ERR_MISSING;
     int rc = s->backing.get(s->backing.arg, (enum neighbour_kind)(key % NEIGHBOUR_KINDS), a, bytes, e);
     if (rc == 0) rc = decode(s, key, slice_of(bytes->p, bytes->n), out, &generation, e);
-    if (rc == 0 && generation != item_generation(s->items, a)) rc = ERR_MISSING;
+    if (rc == 0 && generation != neighbour_generation(s, a)) rc = ERR_MISSING;
     if (rc < 0)
         out->n = 0;
     else
