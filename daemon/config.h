@@ -18,6 +18,8 @@ struct config_type { /* [type.NAME] */
     char name[33];   /* 1 to 32 lower-case letters, digits, - and _ */
     bool enabled;    /* always true once loaded: types with enabled = no are left out */
     double weight, history_weight;
+    bool negative, repeats;
+    int64_t late_half_life_ms /* 0 = the model's */, history_half_life_ms /* -1 = none */;
 };
 
 struct config_file { /* [file.NAME]: one followed file */

@@ -25,6 +25,7 @@
 #define OPT_list(s, k, f, d, lo, hi, u, r, h)  OPTION(s, k, CONFIG_LIST, struct config, char *, f, d, lo, hi, u, r, h)
 #define TYPE_bool(k, f, d, lo, hi, u, h)       OF_TYPE(k, CONFIG_BOOL, bool, f, d, lo, hi, u, h)
 #define TYPE_float(k, f, d, lo, hi, u, h)      OF_TYPE(k, CONFIG_FLOAT, double, f, d, lo, hi, u, h)
+#define TYPE_time(k, f, d, lo, hi, u, h)       OF_TYPE(k, CONFIG_TIME, int64_t, f, d, lo, hi, u, h)
 #define FILE_str(k, f, d, lo, hi, u, h)        OF_FILE(k, CONFIG_STR, char *, f, d, lo, hi, u, h)
 #define FILE_list(k, f, d, lo, hi, u, h)       OF_FILE(k, CONFIG_LIST, char *, f, d, lo, hi, u, h)
 

@@ -125,6 +125,11 @@ static void fill_params(const struct engine *g, struct model_params *p) {
         const struct config_type *type = configured(c, g->types[t]);
         p->types[t].weight = type ? (float)type->weight : 0;
         p->types[t].history_weight = type ? (float)type->history_weight : 0;
+        if (!type) continue;
+        p->types[t].repeats = type->repeats;
+        p->types[t].late_half_life_ms = type->late_half_life_ms ? type->late_half_life_ms : c->late_half_life_ms;
+        p->types[t].history_half_life_ms = type->history_half_life_ms;
+        if (type->negative) p->negative_types = (uint16_t)(p->negative_types | 1u << t);
     }
 }
 

@@ -5,21 +5,27 @@
 
 #include "lib/base/fmath.h"
 
-static float entry_weight(const struct model_params *p, uint16_t types) {
+static float entry_weight(const struct model_params *p, const struct user_entry *e, int64_t at_ms) {
     float w = 0;
-    for (uint32_t t = 0; t < p->n_types; t++)
-        if ((unsigned)types >> t & 1u && p->types[t].history_weight > w) w = p->types[t].history_weight;
+    for (uint32_t t = 0; t < p->n_types; t++) {
+        if (!((unsigned)e->types >> t & 1u)) continue;
+        float of_type = p->types[t].history_weight;
+        int64_t half_life = p->types[t].history_half_life_ms, age = at_ms - (int64_t)e->time_ms;
+        if (half_life > 0 && age > 0) of_type *= (float)fm_exp2(-(double)age / (double)half_life);
+        if (of_type > w) w = of_type;
+    }
     return w;
 }
 
-void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n) {
+void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms) {
     const struct model_params *p = t->params;
     float decay = 1, sum = 0;
     uint32_t most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
     h->n = h->n_known = 0;
     for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
         if ((uint16_t)item_generation(t, entries[k].row) != entries[k].generation) continue;
-        float w = h->n_known < p->history ? entry_weight(p, entries[k].types) * decay : 0;
+        if (entries[k].types & p->negative_types) continue;
+        float w = h->n_known < p->history ? entry_weight(p, &entries[k], at_ms) * decay : 0;
         decay *= p->history_decay;
         h->parts[h->n_known++] = (struct history_part){entries[k].row, w};
         if (h->n_known <= p->history) h->n++;

@@ -192,7 +192,7 @@ int judge_event(struct judge *j, struct model *m, const struct user_row *user, c
                 const struct model_event *ev, const uint32_t *rows, struct err *e) {
     bool ready = false;
     uint32_t bucket = 0;
-    if (m->params.types[ev->type].weight <= 0) return 0;
+    if (m->params.types[ev->type].weight <= 0 || (m->params.negative_types >> ev->type & 1)) return 0;
     for (uint32_t k = 0; k < ev->n_items; k++) {
         if (!chosen(m, ev, k, rows[k])) continue;
         if (!ready) {

@@ -163,14 +163,18 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
                 const struct learn_target *target) {
     struct items *t = m->items;
     struct negatives *j = &l->against;
-    if (t->n_live <= 1) return;
-    negatives_draw(j, m, target->place, target->item);
+    bool drawn = target->over == ITEM_NONE;
+    if (drawn && t->n_live <= 1) return;
+    if (drawn)
+        negatives_draw(j, m, target->place, target->item);
+    else
+        negatives_one(j, target->over);
     if (m->params.history_dropout > 0)
         h = thin_history(l, h, m->params.history_dropout, draw_key(m->params.seed, target->place, DRAW_DROPOUT));
     float unit_scale = m->params.unit_scale, factor = history_vector(h, t, m->kernel, user->p, false, l->x);
     float r_item = score(l, m, target->item);
     for (uint32_t k = 0; k < j->n; k++) j->r[k] = score(l, m, j->rows[k]);
-    if (m->params.hard_share > 0) negatives_add_hard(j, m, target->place, target->item, l->x);
+    if (drawn && m->params.hard_share > 0) negatives_add_hard(j, m, target->place, target->item, l->x);
     if (j->n == 0) return;
     float g_item = differentiate(l, m, r_item, target);
     if (!is_finite(g_item)) {

@@ -17,6 +17,7 @@ struct learn_target { /* what is learned of a user */
     float weight;                   /* w > 0 */
     float count;                    /* times that the user has had the item, this one included */
     const struct draw_place *place; /* of the draws */
+    uint32_t over;                  /* the one negative, an item that the user does not want; ITEM_NONE: draw them */
 };
 /* Trains the pair (user, item) against what m->used does not hold. user's p and p_sum, q and b of the item and of the
  * negatives, y of the history's items change. Learner. */

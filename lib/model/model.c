@@ -157,10 +157,17 @@ static void count_event(struct model *m, uint32_t row, int64_t t) {
     recent_add(m->recent, row);
 }
 
+static bool is_negative(const struct model_params *p, uint32_t type) { return p->negative_types >> type & 1; }
+
+/* The moment that an event is judged and learned at: the model clock, or its own time if that is later. */
+static int64_t now(const struct model *m, const struct model_event *ev) {
+    return ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
+}
+
 static float best_weight(const struct model_params *p, uint16_t types) {
     float w = 0;
     for (uint32_t t = 0; t < p->n_types; t++)
-        if ((unsigned)types >> t & 1u && p->types[t].weight > w) w = p->types[t].weight;
+        if ((unsigned)types >> t & 1u && !is_negative(p, t) && p->types[t].weight > w) w = p->types[t].weight;
     return w;
 }
 
@@ -188,6 +195,7 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
         memmove(entries + at, entries + at + 1, (user->n - at - 1) * sizeof *entries);
         user->n--;
     }
+    if (!is_negative(&m->params, ev->type)) entry.types = (uint16_t)(entry.types & ~m->params.negative_types);
     entry.types = (uint16_t)(entry.types | 1u << ev->type);
     if ((uint64_t)ev->ts_ms > entry.time_ms) entry.time_ms = (uint64_t)ev->ts_ms & ((UINT64_C(1) << 48) - 1);
     if (entry.count < UINT16_MAX) entry.count = (uint16_t)(entry.count + 1) & UINT16_MAX;
@@ -195,11 +203,34 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
 }
 
 /* Weights matter relative to each other: a log of purchases alone learns as one of clicks alone. 1 / (mean weight of
- * the types of the pairs that trained lately, this one included). */
+ * the types of the pairs that trained lately, this one included; those of what was not wanted are left out). */
 static float relative_weight(struct model *m, uint32_t type) {
-    m->weights.n = WEIGHT_FADE * m->weights.n + 1;
-    m->weights.sum = WEIGHT_FADE * m->weights.sum + (double)m->params.types[type].weight;
-    return (float)(m->weights.n / m->weights.sum);
+    if (!is_negative(&m->params, type)) {
+        m->weights.n = WEIGHT_FADE * m->weights.n + 1;
+        m->weights.sum = WEIGHT_FADE * m->weights.sum + (double)m->params.types[type].weight;
+    }
+    return m->weights.sum > 0 ? (float)(m->weights.n / m->weights.sum) : 1;
+}
+
+/* What the user does not want: a recent item of his, drawn, is learned as better. Nothing is counted. */
+static void learn_unwanted(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
+                           const struct model_event *ev, uint32_t index, float late_weight) {
+    const struct model_params *p = &m->params;
+    uint32_t row = rows[index], better[MODEL_MAX_HISTORY], n = 0;
+    uint32_t at = find_entry(user_entries(user, p->dim), user->n, row, (uint16_t)item_head(m->items, row)->generation);
+    struct draw_place place = ev->place;
+    place.index = index;
+    for (size_t k = 0; k < h->n_known; k++)
+        if (h->parts[k].row != row) better[n++] = h->parts[k].row;
+    float w = p->types[ev->type].weight * late_weight * relative_weight(m, ev->type);
+    if (n > 0 && w > 0) {
+        uint64_t bits = draw_bits(draw_key(p->seed, &place, DRAW_SWAP), 0);
+        struct learn_target target = {
+            .item = better[draw_below(bits, n)], .weight = w, .count = 1, .place = &place, .over = row};
+        learn_pair(m->learn, m, user, h, &target);
+    }
+    remember_item(m, user, at, row, ev);
+    used_add(m->used, row);
 }
 
 static void learn_item(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
@@ -209,7 +240,7 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     struct user_entry *entries = user_entries(user, p->dim);
     uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
     float w = p->types[ev->type].weight;
-    if (at < user->n) w -= best_weight(p, entries[at].types);
+    if (at < user->n && !p->types[ev->type].repeats) w -= best_weight(p, entries[at].types);
     w *= late_weight;
     forget_item(m, row, ev->ts_ms);
     if (w > 0) {
@@ -218,7 +249,8 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
         struct learn_target target = {.item = row,
                                       .weight = w * relative_weight(m, ev->type),
                                       .count = 1 + (at < user->n ? (float)entries[at].count : 0),
-                                      .place = &place};
+                                      .place = &place,
+                                      .over = ITEM_NONE};
         learn_pair(m->learn, m, user, h, &target);
         pairs_count(m, h, rows, index, w / p->types[ev->type].weight, ev->ts_ms);
     }
@@ -234,8 +266,11 @@ static void learn_items(struct model *m, struct user_row *user, struct history *
                         const struct model_event *ev, float late_weight) {
     uint32_t moved = 0;
     for (uint32_t k = 0; k < ev->n_items; k++) {
-        if (k > 0) history_of(h, m->items, user_entries(user, m->params.dim), user->n - moved);
-        learn_item(m, user, h, rows, ev, k, late_weight);
+        if (k > 0) history_of(h, m->items, user_entries(user, m->params.dim), user->n - moved, now(m, ev));
+        if (is_negative(&m->params, ev->type))
+            learn_unwanted(m, user, h, rows, ev, k, late_weight);
+        else
+            learn_item(m, user, h, rows, ev, k, late_weight);
         moved += !pairs_among(rows, k, rows[k]);
         if (moved > user->n) moved = user->n; /* of a basket longer than what is remembered */
     }
@@ -256,14 +291,16 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     if (rc == 0) rc = find_rows(m, ev, rows, e);
     struct history h;
     if (rc == 0) {
-        history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
+        history_of(&h, m->items, user_entries(user, m->params.dim), user->n, now(m, ev));
         used_set(m->used, m->items, user_entries(user, m->params.dim), user->n);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
     }
     if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);
     if (rc == 0) {
         model_move_clock(m, ev->ts_ms);
-        float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)m->params.late_half_life_ms);
+        int64_t half_life = m->params.types[ev->type].late_half_life_ms;
+        if (half_life == 0) half_life = m->params.late_half_life_ms;
+        float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)half_life);
         forget_user(&m->params, user, ev->ts_ms);
         learn_items(m, user, &h, rows, ev, late);
         if (ev->ts_ms > user->last_ms) user->last_ms = ev->ts_ms;

@@ -40,6 +40,13 @@ struct negatives { /* of one pair */
  * ten tries. */
 void negatives_draw(struct negatives *s, const struct model *m, const struct draw_place *place, uint32_t item);
 
+/* One alone: an item that the user does not want. */
+static inline void negatives_one(struct negatives *s, uint32_t row) {
+    s->n = 1;
+    s->rows[0] = row;
+    s->often[0] = 1;
+}
+
 /* Where the first tries of a pair with this key (DRAW_NEGATIVES) would be read, were it learned now: places that hold
  * item rows, into places (params.negatives); their number. Draws by popularity have none. Places stay readable as long
  * as the model. */

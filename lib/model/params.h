@@ -2,6 +2,7 @@
 #ifndef RANKD_MODEL_PARAMS_H
 #define RANKD_MODEL_PARAMS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/model/loss.h"
@@ -19,8 +20,11 @@
 #define MODEL_ARITHMETIC 3
 
 struct model_type {
-    float weight;         /* of the learning step; 0 = counts, does not train */
-    float history_weight; /* of such an item in the user vector */
+    float weight;                 /* of the learning step; 0 = counts, does not train */
+    float history_weight;         /* of such an item in the user vector */
+    bool repeats;                 /* an item the user has had trains again, with the whole weight */
+    int64_t late_half_life_ms;    /* of the weight of late events; 0 = params.late_half_life_ms */
+    int64_t history_half_life_ms; /* of history_weight, by the time since the item was used; 0 or less = none */
 };
 
 struct model_params {
@@ -60,6 +64,7 @@ struct model_params {
     float blend_step, blend_step_neighbours; /* 0 = the start weights stay */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;
+    uint16_t negative_types; /* bit per type that says that the user does not want the item */
 };
 
 #endif

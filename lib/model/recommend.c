@@ -127,7 +127,8 @@ static int rows_add_ids(struct rows *rows, const struct items *t, const struct s
 static uint16_t generation_of(const struct items *t, uint32_t row) { return (uint16_t)item_generation(t, row); }
 
 /* The request's history as entries, oldest first; of ids given twice the newest counts. */
-static uint32_t history_entries(const struct items *t, const struct recommend_request *q, struct user_entry *entries) {
+static uint32_t history_entries(const struct items *t, const struct recommend_request *q, int64_t at_ms,
+                                struct user_entry *entries) {
     const struct model_params *p = t->params;
     uint32_t n = 0, most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
     for (size_t i = q->n_history; i-- > 0 && n < most;) {
@@ -136,7 +137,10 @@ static uint32_t history_entries(const struct items *t, const struct recommend_re
         while (seen < n && entries[most - 1 - seen].row != row) seen++;
         if (seen < n) continue;
         n++;
-        entries[most - n] = (struct user_entry){.row = row, .generation = generation_of(t, row), .types = UINT16_MAX};
+        entries[most - n] = (struct user_entry){.row = row,
+                                                .generation = generation_of(t, row),
+                                                .types = (uint16_t)~p->negative_types,
+                                                .time_ms = (uint64_t)at_ms & ((UINT64_C(1) << 48) - 1)};
     }
     memmove(entries, entries + most - n, n * sizeof *entries);
     return n;
@@ -200,6 +204,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     struct user_entry given[MODEL_MAX_HISTORY];
     struct rows *used = &r->excluded;
     int64_t last_ms = INT64_MAX;
+    uint32_t n_used = 0;
     *taste = (struct taste){.basis = RECOMMEND_POPULAR, .clock_ms = moment_of(m, q->at_ms)};
     int rc = find_user(r, q->user, &user, &loaded, e);
     if (rc < 0) return rc;
@@ -209,21 +214,24 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
         const struct user_entry *own = user_entries(user, t->dim);
         rc = rows_room(used, user->n, e);
         if (rc < 0) goto out;
-        for (uint32_t i = 0; i < user->n; i++) {
-            if (own[i].generation == generation_of(t, own[i].row)) used->row[used->n++] = own[i].row;
+        for (uint32_t i = 0; i < user->n; i++) { /* what he does not want is never answered */
+            if (own[i].generation != generation_of(t, own[i].row)) continue;
+            n_used++;
+            if (!q->keep_used || (own[i].types & m->params.negative_types)) used->row[used->n++] = own[i].row;
         }
-        history_of(&r->history, t, own, user->n);
+        history_of(&r->history, t, own, user->n, taste->clock_ms);
         last_ms = user->last_ms;
     }
     uint32_t n_history = user ? user->n : 0;
-    if (used->n == 0) {
-        n_history = history_entries(t, q, given);
-        history_of(&r->history, t, given, n_history);
+    if (n_used == 0) {
+        n_history = history_entries(t, q, taste->clock_ms, given);
+        history_of(&r->history, t, given, n_history, taste->clock_ms);
         last_ms = taste->clock_ms;
     }
+    size_t own_used = used->n;
     rc = rows_add_ids(used, t, q->history, q->n_history, &taste->n_unknown, e);
     if (rc < 0) goto out;
-    if (q->keep_used) used->n = 0;
+    if (q->keep_used) used->n = own_used;
     if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
     float factor = history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
     for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */

@@ -50,7 +50,7 @@ static struct model_params parameters(uint32_t n_items) {
                              .blend_start = {1, 0.5f, 0.1f, 0.3f, 0.02f, 0.01f, 0},
                              .blend_step = 0.015f,
                              .blend_step_neighbours = 0.05f,
-                             .types = {{1, 1}},
+                             .types = {{.weight = 1, .history_weight = 1}},
                              .n_types = 1};
     return p;
 }

@@ -81,8 +81,8 @@ static inline struct model_params shop_params(void) {
                              .blend_step = 0.015f,
                              .blend_step_neighbours = 0.05f,
                              .n_types = 2};
-    p.types[0] = (struct model_type){1, 1};
-    p.types[1] = (struct model_type){2, 1};
+    p.types[0] = (struct model_type){.weight = 1, .history_weight = 1};
+    p.types[1] = (struct model_type){.weight = 2, .history_weight = 1};
     return p;
 }
 

@@ -72,7 +72,7 @@ static inline double taste_auc(struct model *m) {
         struct history h;
         float x[MODEL_MAX_DIM], r[TASTE_ALL];
         bool used[TASTE_ALL] = {false};
-        history_of(&h, m->items, user_entries(user, m->params.dim), user->n);
+        history_of(&h, m->items, user_entries(user, m->params.dim), user->n, 0);
         history_vector(&h, m->items, m->kernel, user->p, false, x);
         for (unsigned i = 0; i < TASTE_ALL; i++) {
             uint32_t row = items_find(m->items, taste_id(id, 'i', i));

@@ -31,7 +31,7 @@ static void measure_rows(struct model *m, struct outcome *o) {
         float x[MODEL_MAX_DIM];
         double sum = 0, mean = 0;
         assert_non_null(user);
-        history_of(&h, m->items, user_entries(user, dim), user->n);
+        history_of(&h, m->items, user_entries(user, dim), user->n, 0);
         history_vector(&h, m->items, m->kernel, user->p, false, x);
         for (uint32_t i = 0; i < n; i++) {
             double r = (double)(m->kernel->dot(x, item_q(m->items, i), dim) + item_head(m->items, i)->bias);

@@ -1,0 +1,172 @@
+/* What an event type says: that an item is wanted or not, whether repeats teach, how late and old events weigh. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "tests/unit/model_taste.h"
+
+enum { CLICK, DISLIKE, VIEW };
+
+static struct model *m;
+static struct recommend *r;
+
+static void begin(struct model_params p) {
+    p.n_types = 3;
+    p.types[DISLIKE] = (struct model_type){.weight = 1};
+    p.types[VIEW] = (struct model_type){.weight = 1, .history_weight = 1, .repeats = true};
+    p.negative_types = 1u << DISLIKE;
+    m = taste_new(&p);
+    assert_int_equal(recommend_new(m, 1, &r, NULL), 0);
+}
+
+static int end(void **state) {
+    (void)state;
+    recommend_free(r);
+    model_free(m);
+    return 0;
+}
+
+static void event(uint64_t n, unsigned user, unsigned item, uint32_t type, int64_t t) {
+    char u[16], i[16];
+    struct slice id = taste_id(i, 'i', item);
+    struct model_event ev = {.place = {.source = 1, .offset = n},
+                             .type = type,
+                             .user = taste_id(u, 'u', user),
+                             .items = &id,
+                             .n_items = 1,
+                             .ts_ms = t};
+    assert_int_equal(model_learn(m, &ev, NULL), 0);
+    model_publish(m);
+}
+
+static uint32_t row_of(unsigned item) {
+    char i[16];
+    return items_find(m->items, taste_id(i, 'i', item));
+}
+
+static const struct user_row *user_of(unsigned user) {
+    char u[16];
+    return users_find(m->users, taste_id(u, 'u', user));
+}
+
+static struct history history_now(unsigned user) {
+    const struct user_row *row = user_of(user);
+    struct history h;
+    history_of(&h, m->items, user_entries(row, m->params.dim), row->n, m->clock_ms);
+    return h;
+}
+
+static bool in_history(unsigned user, unsigned item) {
+    struct history h = history_now(user);
+    for (size_t k = 0; k < h.n_known; k++)
+        if (h.parts[k].row == row_of(item)) return true;
+    return false;
+}
+
+static bool answered(unsigned user, unsigned item, bool keep_used) {
+    char u[16];
+    struct recommend_request q = {.user = taste_id(u, 'u', user), .k = 1000, .wall_ms = 1, .keep_used = keep_used};
+    struct recommend_answer a;
+    bool found = false;
+    assert_int_equal(recommend_rank(r, &q, &a, NULL), 0);
+    for (size_t k = 0; k < a.n; k++) found = found || taste_item(a.hits[k].id) == item;
+    recommend_done(r);
+    return found;
+}
+
+/* r(better) - r(worse) of the user. */
+static double margin(unsigned user, unsigned better, unsigned worse) {
+    struct history h = history_now(user);
+    float x[MODEL_MAX_DIM];
+    uint32_t rows[] = {row_of(better), row_of(worse)};
+    double s[2];
+    history_vector(&h, m->items, m->kernel, user_of(user)->p, false, x);
+    for (int k = 0; k < 2; k++)
+        s[k] =
+            (double)(m->kernel->dot(x, item_q(m->items, rows[k]), m->items->dim) + item_head(m->items, rows[k])->bias);
+    return s[0] - s[1];
+}
+
+static void unwanted_items(void **state) {
+    (void)state;
+    begin(taste_params());
+    taste_learn(m, 0, 2000);
+    int64_t t = m->clock_ms;
+    event(5000, 900, 1, CLICK, t);
+    event(5001, 900, 2, CLICK, t);
+    assert_true(answered(900, 3, false));
+    struct item_head before = *item_head(m->items, row_of(3));
+    uint64_t pairs = m->stats.pairs;
+    double was = margin(900, 1, 3) + margin(900, 2, 3);
+    event(5002, 900, 3, DISLIKE, t);
+    assert_int_equal(m->stats.pairs, pairs + 1);
+    assert_true(margin(900, 1, 3) + margin(900, 2, 3) > was);
+    assert_true(item_head(m->items, row_of(3))->count == before.count);
+    assert_memory_equal(item_head(m->items, row_of(3))->trend, before.trend, sizeof before.trend);
+    assert_false(in_history(900, 3));
+    assert_false(answered(900, 3, false));
+    assert_false(answered(900, 3, true)); /* kept out even where used items are not */
+    assert_true(answered(900, 1, true));
+
+    event(5003, 900, 2, DISLIKE, t); /* a return: what he had leaves his history */
+    assert_false(in_history(900, 2));
+    assert_true(in_history(900, 1));
+    event(5004, 900, 2, CLICK, t); /* and comes back with the next click */
+    assert_true(in_history(900, 2));
+    assert_true(answered(900, 2, true));
+
+    event(5005, 901, 3, DISLIKE, t); /* somebody without a history: nothing to compare with, kept out all the same */
+    assert_int_equal(user_of(901)->n, 1);
+    assert_false(answered(901, 3, false));
+}
+
+static void repeats_by_type(void **state) {
+    (void)state;
+    begin(taste_params());
+    taste_learn(m, 0, 500);
+    int64_t t = m->clock_ms;
+    uint64_t pairs = m->stats.pairs;
+    event(5000, 900, 1, CLICK, t);
+    event(5001, 900, 1, CLICK, t);
+    assert_int_equal(m->stats.pairs, pairs + 1);
+    event(5002, 900, 1, VIEW, t);
+    event(5003, 900, 1, VIEW, t);
+    assert_int_equal(m->stats.pairs, pairs + 3);
+}
+
+static void half_lives_by_type(void **state) {
+    (void)state;
+    struct model_params p = taste_params();
+    p.types[CLICK].history_half_life_ms = 3600000;
+    p.types[CLICK].late_half_life_ms = 60000;
+    begin(p);
+    taste_learn(m, 0, 500);
+    int64_t t = m->clock_ms;
+    event(5000, 900, 1, CLICK, t);
+    event(5001, 900, 2, CLICK, t + 3600000);
+    struct history h = history_now(900);
+    assert_int_equal(h.n, 2);
+    double ratio = (double)h.parts[1].weight / (double)h.parts[0].weight;
+    assert_true(fabs(ratio - 0.5 * (double)p.history_decay) < 1e-5);
+    uint32_t row = row_of(7);
+    float sums[2];
+    for (int late = 0; late < 2; late++) { /* twenty half-lives late: next to nothing is learned */
+        float before = item_head(m->items, row)->q_sum;
+        event(5010 + (uint64_t)late, 910 + (unsigned)late, 7, CLICK, t + 3600000 - late * 1200000);
+        sums[late] = item_head(m->items, row)->q_sum - before;
+    }
+    assert_true(sums[0] > 0 && sums[1] < 1e-3f * sums[0]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(unwanted_items, end),
+        cmocka_unit_test_teardown(repeats_by_type, end),
+        cmocka_unit_test_teardown(half_lives_by_type, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
