@@ -16,7 +16,9 @@ void report_html(const struct summary *s, struct buf *out);
 
 /* {"title", "protocol": {...}, "verdict", "findings": [...], "models": [...], "comparisons": [...], "tried": [...],
  * "types": [...]}. A model has "name", "role", "events" (targets judged), "ndcg@K", "recall@K", "mrr@K" and "hit@K" for
- * each K of metrics_ks, "events_per_s" and more: docs/backtest.md lists them. Ends with a line feed. */
+ * each K of metrics_ks, "events_per_s" and more: docs/backtest.md lists them. The protocol holds the notes of the set
+ * beside "decides", "objective", "judged", "for_choosing" and "ended_early", keys that no note may have. Ends with a
+ * line feed. */
 void report_json(const struct summary *s, struct buf *out);
 
 #endif
