@@ -1,17 +1,17 @@
-/* Matrix factorisation by Bayesian personalised ranking, one pass of plain stochastic steps.
+/* Matrix factorisation by Bayesian personalised ranking, in one pass of plain stochastic steps.
  *
- * (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009: BPR-OPT, equation 4, on matrix factorisation with item bias,
- * section 4.3.1.) For each first use of item i by user u of weight w, and each of NEGATIVES items j drawn uniformly
- * from those seen that u has not used:
+ * (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009: criterion BPR-Opt, algorithm LearnBPR, on matrix
+ * factorisation; with a bias for each item.) For each first use of item i by user u, of weight w, and each of NEGATIVES
+ * items j drawn uniformly from those learned before that u has not used:
  *
  *     x_uij = p_u . (q_i - q_j) + b_i - b_j,    g = w sigmoid(-x_uij)
  *     p_u += rate (g (q_i - q_j) - reg p_u),   q_i += rate (g p_u - reg q_i),   q_j += rate (-g p_u - reg q_j)
  *     b_i += rate (g - reg b_i),               b_j += rate (-g - reg b_j)          all from the values before
  *
- *     score(i) = p_u . q_i + b_i for every item seen
+ *     score(i) = p_u . q_i + b_i for every item learned
  *
  * A user without history is left to the fall-back. Start values come from (seed, row), draws from (seed, number of the
- * event, place in it). Memory: 256 bytes for each user who came, 260 for each item. */
+ * event, place in it). Memory: 256 bytes for each user who came, 261 for each item. */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +34,7 @@ struct bpr {
     float *p;              /* (n_users, DIM) */
     float *q;              /* (n_items, DIM) */
     float *bias;           /* (n_items) */
+    bool *learned;         /* (n_items) the item was learned */
     uint32_t users, items; /* rows before these have their start values */
     uint32_t n_users, n_items;
 };
@@ -49,6 +50,7 @@ static void bpr_free(struct baseline *b) {
     mem_unmap(m->p, (size_t)m->n_users * DIM * sizeof *m->p);
     mem_unmap(m->q, (size_t)m->n_items * DIM * sizeof *m->q);
     mem_unmap(m->bias, (size_t)m->n_items * sizeof *m->bias);
+    mem_unmap(m->learned, (size_t)m->n_items * sizeof *m->learned);
     mem_free(m);
 }
 
@@ -68,7 +70,8 @@ int base_bpr_new(const struct bpr_config *c, const struct past *past, uint64_t s
     m->p = mem_map((size_t)m->n_users * DIM * sizeof *m->p);
     m->q = mem_map((size_t)m->n_items * DIM * sizeof *m->q);
     m->bias = mem_map((size_t)m->n_items * sizeof *m->bias);
-    if (!m->p || !m->q || !m->bias) {
+    m->learned = mem_map((size_t)m->n_items * sizeof *m->learned);
+    if (!m->p || !m->q || !m->bias || !m->learned) {
         bpr_free(&m->base);
         return err_set(e, ERR_NOMEM, NULL, "no memory for %u users and %u items", past_n_users(past),
                        past_n_items(past));
@@ -81,10 +84,11 @@ static int bpr_make(uint32_t config, const struct past *past, uint64_t seed, str
     return base_bpr_new(&grid[config], past, seed, out, e);
 }
 
-static void start_rows(const struct bpr *m, float *rows, enum draw_purpose purpose, uint32_t from, uint32_t to) {
-    for (uint32_t r = from; r < to; r++) {
-        struct slice id = {(const char *)&r, sizeof r};
-        draw_start_row(m->seed, purpose, id, DEVIATION, rows + (size_t)r * DIM, DIM);
+/* Start values of the rows up to `row` that have none; *begun counts those that have. */
+static void start_rows(const struct bpr *m, float *rows, enum draw_purpose purpose, uint32_t *begun, uint32_t row) {
+    for (; *begun <= row; ++*begun) {
+        struct slice id = {(const char *)begun, sizeof *begun};
+        draw_start_row(m->seed, purpose, id, DEVIATION, rows + (size_t)*begun * DIM, DIM);
     }
 }
 
@@ -98,7 +102,7 @@ static void bpr_score(struct baseline *b, uint32_t user, int64_t ts_ms, struct s
     const float *p = m->p + (size_t)user * DIM;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t item = candidates[k];
-        if (item < m->items) scores_set(out, item, m->kernel->dot(p, m->q + (size_t)item * DIM, DIM) + m->bias[item]);
+        if (m->learned[item]) scores_set(out, item, m->kernel->dot(p, m->q + (size_t)item * DIM, DIM) + m->bias[item]);
     }
 }
 
@@ -116,15 +120,15 @@ static void step(struct bpr *m, float *p, uint32_t i, uint32_t j, float weight) 
     *bj += rate * (-g - reg * *bj);
 }
 
-static void learn_item(struct bpr *m, const struct past_event *ev, uint32_t place) {
+static void learn_item(struct bpr *m, const struct past_event *ev, uint32_t place, uint64_t number) {
     uint32_t n, item = ev->items[place];
     const uint32_t *candidates = past_candidates(m->base.past, &n);
-    struct draw_place at = {.offset = m->n_events, .index = place};
+    struct draw_place at = {.offset = number, .index = place};
     uint64_t key = draw_key(m->seed, &at, DRAW_NEGATIVES);
     for (uint32_t k = 0; k < NEGATIVES && n > 0; k++) {
         for (uint32_t try = 0; try < TRIES; try++) {
             uint32_t j = candidates[draw_below(draw_bits(key, k * TRIES + try), n)];
-            if (j == item || past_used(m->base.past, ev->user, j)) continue;
+            if (!m->learned[j] || j == item || past_used(m->base.past, ev->user, j)) continue;
             step(m, m->p + (size_t)ev->user * DIM, item, j, ev->weight);
             break;
         }
@@ -134,25 +138,22 @@ static void learn_item(struct bpr *m, const struct past_event *ev, uint32_t plac
 static int bpr_learn(struct baseline *b, const struct past_event *ev, struct err *e) {
     (void)e;
     struct bpr *m = (struct bpr *)b;
-    if (ev->user >= m->users) {
-        start_rows(m, m->p, DRAW_START_USER, m->users, ev->user + 1);
-        m->users = ev->user + 1;
-    }
+    uint64_t number = m->n_events++;
+    if (ev->weight == 0) return 0;
+    start_rows(m, m->p, DRAW_START_USER, &m->users, ev->user);
     for (uint32_t k = 0; k < ev->n_items; k++) {
         uint32_t item = ev->items[k];
-        if (item >= m->items) {
-            start_rows(m, m->q, DRAW_START_ITEM, m->items, item + 1);
-            m->items = item + 1;
-        }
-        if (!past_used(b->past, ev->user, item) && !base_is_again(ev, k)) learn_item(m, ev, k);
+        start_rows(m, m->q, DRAW_START_ITEM, &m->items, item);
+        if (!past_used(b->past, ev->user, item) && !base_is_again(ev, k)) learn_item(m, ev, k, number);
+        m->learned[item] = true;
     }
-    m->n_events++;
     return 0;
 }
 
 static size_t bpr_size_bytes(const struct baseline *b) {
     const struct bpr *m = (const struct bpr *)b;
-    return sizeof *m + (size_t)m->users * DIM * sizeof *m->p + (size_t)m->items * (DIM + 1) * sizeof *m->q;
+    return sizeof *m + (size_t)m->users * DIM * sizeof *m->p +
+           (size_t)m->items * ((DIM + 1) * sizeof *m->q + sizeof *m->learned);
 }
 
 const struct baseline_kind base_bpr = {

@@ -1,6 +1,7 @@
 /* item-kNN: items like those of the user's recent history, by decayed co-occurrence.
  *
- * (Deshpande and Karypis 2004, equations 3 and 4, with counts that decay and a history that is weighted by rank.) For
+ * (Deshpande and Karypis 2004, by cosine and by conditional probability, with counts that decay and a history that is
+ * weighted by rank.) For
  * the first use of item i by a user whose history is a_0, a_1, ..., newest first, the symmetric count C(i, a_r) grows
  * by weight * pair_decay^r and the item count N(i) by weight; items of one basket count with each other in full. Then
  *

@@ -1,7 +1,7 @@
 /* Sequential rules: what came some steps after the user's newest items.
  *
- * (Ludewig and Jannach 2018, section 3.1, "Sequential Rules", equation 2.) Whenever a user with history a_0, a_1, ...,
- * newest first, takes item i, again or for the first time, the rule a_r -> i grows by weight / (r + 1), r <
+ * (Ludewig and Jannach 2018, "Sequential Rules", their weight 1/x for x steps.) Whenever a user with history a_0, a_1,
+ * ..., newest first, takes item i, again or for the first time, the rule a_r -> i grows by weight / (r + 1), r <
  * RULES_STEPS; the items of one basket have no order and count 1 in both directions. Counts decay. Then
  *
  *     score(i) = sum_r query_decay^r * R(a_r, i) / (sum_j R(a_r, j) + RULES_SHRINK)

@@ -1,23 +1,28 @@
 /* Session neighbours: what came in the sessions most like the user's recent history. V-SKNN, STAN and VSTAN.
  *
- * V-SKNN (Ludewig and Jannach 2018, section 3.2.3), STAN (Garg, Gupta, Malhotra, Vig and Shroff 2019, section 2.2) and
- * VSTAN (Ludewig, Mauro, Latifi and Jannach 2019, section 3.1) differ in which of these factors they use. The query is
- * the newest `query` items h_0, h_1, ... of the user's history, newest first, L of them. Of the sessions S that hold
- * any of them, the user's own running one left out:
+ * V-SKNN (Ludewig and Jannach 2018), STAN (Garg, Gupta, Malhotra, Vig and Shroff 2019) and VSTAN (Ludewig, Mauro,
+ * Latifi and Jannach 2019) differ in which of these factors they use. The query is the newest `query` items h_0, h_1,
+ * ... of the user's history, newest first, L of them. Of the sessions S that hold any of them, the user's own newest
+ * one left out:
  *
- *     sim(S)   = sum over h_r in S of w_r [idf(h_r)]  * [1 / sqrt(|S|)] * [2^-(age(S) / age half-life)]
+ *     sim(S)   = sum over h_r in S of w_r [idf(h_r)]  * [1 / sqrt(|S|)] * [2^-(age(S) / half-life)]
  *     w_r      = query_decay^r, or (L - r) / L
  *     idf(i)   = ln((sessions + 2) / (sessions that took i + 1))
  *     score(i) = sum over the `neighbours` most similar S that hold i of
  *                sim(S) * match_r * [place_decay^|place of i in S - place of h_r in S|] * [idf(i)]
  *     match_r  = match_decay^r, or 1 / (r + 1);  h_r the newest item of the query that is in S
  *
- * STAN's exponentials e^-(x / lambda) are written as decay^x and half-lives. Two things are ours, for a log without end
- * in which people come back: the query crosses sessions, and sessions are those of the last SESSIONS_RECENT of each
- * query item. The grids hold both kinds of sessions: cut by 30 minutes of inactivity, and a user's last SESSION_ITEMS
- * items. Events of weight 0 are not learned; other weights do not matter.
+ * | | w_r | idf | 1 / sqrt(|S|) | age | place | match |
+ * | V-SKNN | linear or decay | mostly | some | no | no | 1 / (r + 1) or 1 |
+ * | STAN | decay | no | some | yes | yes | 1 |
+ * | VSTAN | decay | yes | some | yes | yes | decay |
  *
- * Memory: that of lib/eval/sessions.h, and 28 bytes for each session kept. */
+ * STAN's exponentials e^-(x / lambda) are written as decay^x and half-lives. Two things are ours, for a log without end
+ * in which people come back: the query crosses sessions, and S is sought among the last SESSIONS_RECENT sessions of
+ * each query item. The grids hold both kinds of sessions: cut by 30 minutes of inactivity, and a user's last
+ * SESSION_ITEMS items. Events of weight 0 are not learned; other weights do not matter.
+ *
+ * Memory: that of lib/eval/sessions.h, and 20 bytes for each session kept. */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,8 +32,8 @@
 #include "lib/eval/baseline_priv.h"
 #include "lib/eval/sessions.h"
 
-#define DAY  INT64_C(86400000)
-#define HALF INT64_C(1800000)
+#define DAY INT64_C(86400000)
+#define GAP INT64_C(1800000) /* 30 minutes */
 
 struct neighbour {
     float sim;
@@ -48,30 +53,31 @@ struct near {
 };
 
 static const struct sessions_config vsknn_grid[] = {
-    {HALF, 20, 0, 0, false, false, 1, 0, 500, PAST_6_HOURS}, {HALF, 20, 0, 0, false, true, 1, 0, 500, PAST_6_HOURS},
-    {HALF, 20, 0, 0, true, true, 1, 0, 500, PAST_6_HOURS},   {0, 20, 0, 0, false, true, 1, 0, 500, PAST_6_HOURS},
-    {0, 20, 0, 0, true, true, 1, 0, 500, PAST_6_HOURS},      {HALF, 50, 1, 0, true, true, 1, 1, 500, PAST_7_DAYS},
-    {0, 50, 1, 0, true, true, 1, 1, 500, PAST_7_DAYS},
+    {GAP, 20, 0, 0, false, false, 1, 0, 500, PAST_6_HOURS},   {GAP, 20, 0, 0, false, true, 1, 0, 500, PAST_6_HOURS},
+    {GAP, 20, 0, 0, true, true, 1, 0, 500, PAST_6_HOURS},     {0, 20, 0, 0, true, true, 1, 0, 500, PAST_6_HOURS},
+    {GAP, 20, 0.5f, 0, false, true, 1, 0, 200, PAST_6_HOURS}, {0, 20, 0.5f, 0, false, true, 1, 0, 200, PAST_6_HOURS},
+    {GAP, 50, 1, 0, true, true, 1, 1, 500, PAST_7_DAYS},      {0, 50, 1, 0, true, true, 1, 1, 500, PAST_7_DAYS},
 };
 static const struct sessions_config stan_grid[] = {
-    {HALF, 20, 0.4f, 7 * DAY, false, false, 0.7f, 1, 500, PAST_6_HOURS},
-    {HALF, 20, 0.4f, 7 * DAY, true, false, 0.7f, 1, 500, PAST_6_HOURS},
-    {HALF, 20, 0.4f, 90 * DAY, false, false, 0.8f, 1, 500, PAST_6_HOURS},
-    {HALF, 20, 0.4f, 90 * DAY, true, false, 0.8f, 1, 500, PAST_6_HOURS},
-    {0, 20, 0.4f, 90 * DAY, true, false, 0.8f, 1, 500, PAST_6_HOURS},
-    {HALF, 20, 0.6f, 30 * DAY, true, false, 0.8f, 1, 500, PAST_1_DAY},
-    {HALF, 50, 1, 7 * DAY, true, false, 1, 1, 500, PAST_7_DAYS},
+    {GAP, 20, 0.2f, 7 * DAY, false, false, 0.7f, 1, 200, PAST_6_HOURS},
+    {GAP, 20, 0.2f, 90 * DAY, false, false, 0.8f, 1, 200, PAST_6_HOURS},
+    {GAP, 20, 0.2f, 90 * DAY, true, false, 0.8f, 1, 200, PAST_6_HOURS},
+    {0, 20, 0.2f, 90 * DAY, false, false, 0.8f, 1, 200, PAST_6_HOURS},
+    {GAP, 20, 0.4f, 90 * DAY, false, false, 0.8f, 1, 200, PAST_6_HOURS},
+    {GAP, 20, 0.6f, 30 * DAY, true, false, 0.8f, 1, 200, PAST_1_DAY},
+    {GAP, 50, 1, 7 * DAY, true, false, 1, 1, 500, PAST_7_DAYS},
     {0, 50, 1, 7 * DAY, true, false, 1, 1, 500, PAST_7_DAYS},
 };
 static const struct sessions_config vstan_grid[] = {
-    {HALF, 20, 0.5f, 7 * DAY, false, true, 0.8f, 0.4f, 500, PAST_6_HOURS},
-    {HALF, 20, 0.5f, 90 * DAY, false, true, 0.8f, 0.4f, 500, PAST_6_HOURS},
-    {HALF, 20, 0.5f, 90 * DAY, true, true, 0.8f, 0.4f, 500, PAST_6_HOURS},
-    {0, 20, 0.5f, 90 * DAY, false, true, 0.8f, 0.4f, 500, PAST_6_HOURS},
-    {HALF, 20, 0.7f, 90 * DAY, false, true, 0.8f, 0.6f, 500, PAST_6_HOURS},
-    {HALF, 20, 0.8f, 30 * DAY, true, true, 0.9f, 0.8f, 500, PAST_1_DAY},
-    {HALF, 50, 1, 7 * DAY, true, true, 1, 1, 500, PAST_7_DAYS},
+    {GAP, 20, 0.5f, 7 * DAY, false, true, 0.8f, 0.4f, 200, PAST_6_HOURS},
+    {GAP, 20, 0.5f, 90 * DAY, false, true, 0.8f, 0.4f, 200, PAST_6_HOURS},
+    {GAP, 20, 0.5f, 90 * DAY, true, true, 0.8f, 0.4f, 200, PAST_6_HOURS},
+    {0, 20, 0.5f, 90 * DAY, false, true, 0.8f, 0.4f, 200, PAST_6_HOURS},
+    {GAP, 20, 0.7f, 90 * DAY, false, true, 0.8f, 0.6f, 200, PAST_6_HOURS},
+    {GAP, 20, 0.8f, 30 * DAY, true, true, 0.9f, 0.8f, 200, PAST_1_DAY},
+    {GAP, 50, 1, 7 * DAY, true, true, 1, 1, 500, PAST_7_DAYS},
     {0, 50, 1, 7 * DAY, true, true, 1, 1, 500, PAST_7_DAYS},
+    {GAP, 50, 1, 30 * DAY, true, true, 1, 1, 500, PAST_7_DAYS},
 };
 
 static void near_free(struct baseline *b) {

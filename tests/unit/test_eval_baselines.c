@@ -194,6 +194,7 @@ static void twin_start(uint64_t seed, enum draw_purpose purpose, uint32_t row, d
 
 struct bpr_twin {
     double p[LOG_USERS][DIM], q[LOG_ITEMS][DIM], bias[LOG_ITEMS];
+    bool learned[LOG_ITEMS];
 };
 
 static double twin_x(const struct bpr_twin *t, uint32_t u, uint32_t i) {
@@ -219,7 +220,7 @@ static void twin_learn(struct bpr_twin *t, const struct eval_log *log, uint32_t 
     const struct past_event *ev = &log->events[e];
     uint32_t n;
     const uint32_t *candidates = past_candidates(past, &n);
-    for (uint32_t k = 0; k < ev->n_items; k++) {
+    for (uint32_t k = 0; k < ev->n_items && ev->weight > 0; t->learned[ev->items[k++]] = true) {
         if (log_used(log, e, ev->user, ev->items[k]) || log_again(ev, k)) continue;
         struct draw_place at = {.offset = e, .index = k};
         uint64_t key = draw_key(seed, &at, DRAW_NEGATIVES);
@@ -227,7 +228,7 @@ static void twin_learn(struct bpr_twin *t, const struct eval_log *log, uint32_t 
             uint32_t try = 0, j = UINT32_MAX;
             for (; try < 10; try++) {
                 j = candidates[draw_below(draw_bits(key, m * 10 + try), n)];
-                if (j != ev->items[k] && !log_used(log, e, ev->user, j)) break;
+                if (t->learned[j] && j != ev->items[k] && !log_used(log, e, ev->user, j)) break;
             }
             if (try < 10) twin_step(t, ev->user, ev->items[k], j, (double)ev->weight, (double)c->rate, (double)c->reg);
         }
@@ -253,7 +254,7 @@ static void bpr_equals_its_twin(void **state) {
         double expected[LOG_ITEMS] = {0};
         uint32_t history[PAST_HISTORY];
         for (uint32_t i = 0; i < LOG_ITEMS && log_history(&log, e, ev->user, history) > 0; i++)
-            expected[i] = past_is_candidate(r.past)[i] ? twin_x(&twin, ev->user, i) : 0;
+            expected[i] = twin.learned[i] ? twin_x(&twin, ev->user, i) : 0;
         run_score(&r, ev->user, ev->ts_ms);
         compared += run_compare(&r, expected, 1e-3);
         twin_learn(&twin, &log, e, r.past, seed, &config);
