@@ -25,4 +25,8 @@ void ahead_expect(struct ahead *a, const struct model *m, const struct model_eve
 #define AHEAD_ROWS 8u
 void ahead_bring(struct ahead *a, const struct model *m);
 
+/* What negatives_places would find now for the event that is being learned, if its hint came in time and nothing has
+ * changed since; else NULL. Learner. */
+const uint32_t *const *ahead_places(const struct ahead *a, const struct model *m, uint64_t key);
+
 #endif

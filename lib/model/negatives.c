@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "lib/model/ahead.h"
 #include "lib/model/recent.h"
 
 #define TRIES 10 /* draws for one negative before it is given up */
@@ -40,11 +41,8 @@ static inline uint32_t draw_one(const struct mixture *mix, uint64_t bits) {
 
 uint32_t negatives_places(const struct model *m, uint64_t key, const uint32_t **places) {
     const struct mixture mix = mixture_of(m);
-    uint32_t n = 0, wanted = m->items->n_live ? m->params.negatives - negatives_hard(&m->params) : 0;
-    for (uint32_t q = 0; q < wanted; q++) {
-        places[n] = draw_place(&mix, draw_bits(key, (uint64_t)q * TRIES));
-        n += places[n] != NULL;
-    }
+    uint32_t n = m->items->n_live ? m->params.negatives - negatives_hard(&m->params) : 0;
+    for (uint32_t q = 0; q < n; q++) places[q] = draw_place(&mix, draw_bits(key, (uint64_t)q * TRIES));
     return n;
 }
 
@@ -61,16 +59,26 @@ static inline bool may_stand(const struct model *m, uint32_t row, uint32_t item)
     return row != item && item_head(t, row)->live && !used_has(m->used, row) && !item_expired(t, row, m->clock_ms);
 }
 
-/* First tries are all drawn before any is looked at, so that their rows are on the way from memory together. */
+/* The first tries. Without a hint their rows are sent for before any is looked at. */
+static void draw_first(struct negatives *s, const struct mixture *mix, uint64_t key, uint32_t wanted) {
+    const struct model *m = mix->m;
+    const uint32_t *const *hinted = ahead_places(m->ahead, m, key);
+    for (uint32_t q = 0; q < wanted; q++) {
+        if (hinted && hinted[q]) {
+            s->first[q] = *hinted[q];
+            continue;
+        }
+        s->first[q] = draw_one(mix, draw_bits(key, (uint64_t)q * TRIES));
+        item_prefetch(m->items, s->first[q]);
+        __builtin_prefetch(&m->recent->often[s->first[q]]);
+    }
+}
+
 void negatives_draw(struct negatives *s, const struct model *m, const struct draw_place *place, uint32_t item) {
     const struct mixture mix = mixture_of(m);
     uint64_t key = draw_key(m->params.seed, place, DRAW_NEGATIVES);
     uint32_t n = 0, wanted = m->params.negatives - negatives_hard(&m->params);
-    for (uint32_t q = 0; q < wanted; q++) {
-        uint32_t j = s->first[q] = draw_one(&mix, draw_bits(key, (uint64_t)q * TRIES));
-        item_prefetch(m->items, j);
-        __builtin_prefetch(&m->recent->often[j]);
-    }
+    draw_first(s, &mix, key, wanted);
     for (uint32_t q = 0; q < wanted; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
             uint32_t j = k ? draw_one(&mix, draw_bits(key, (uint64_t)q * TRIES + k)) : s->first[q];

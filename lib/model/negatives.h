@@ -48,8 +48,9 @@ static inline void negatives_one(struct negatives *s, uint32_t row) {
 }
 
 /* Where the first tries of a pair with this key (DRAW_NEGATIVES) would be read, were it learned now: places that hold
- * item rows, into places (params.negatives); their number. Draws by popularity have none. Places stay readable as long
- * as the model. */
+ * item rows, into places (params.negatives), one for each draw that is not hard; their number. NULL for draws by
+ * popularity. They follow from n_live of the items and the size of the ring; places stay readable as long as the model.
+ */
 uint32_t negatives_places(const struct model *m, uint64_t key, const uint32_t **places);
 
 /* Adds the hard ones: of hard_pool further draws from the same mixture, scored by x (dim), the best by score without

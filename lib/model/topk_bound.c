@@ -41,17 +41,6 @@
 #define COSINE_ERROR 0x1p-14f
 #define TRIES        4
 
-#if defined(__SANITIZE_THREAD__)
-#define BOUND_COPIES 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define BOUND_COPIES 1
-#endif
-#endif
-#ifndef BOUND_COPIES
-#define BOUND_COPIES 0
-#endif
-
 struct view { /* of the rows of a block */
     const int8_t *codes;
     const struct scan_quad *quads;
@@ -184,7 +173,7 @@ static uint32_t choose(const struct bound *b, const struct view *v, uint32_t fir
     return found;
 }
 
-#if BOUND_COPIES
+#if CHECK_RACES
 /* The vector loops read rows plainly and find out afterwards whether they were being replaced. ThreadSanitizer would
  * report that, so under it they work on a copy made by atomic loads. */
 struct copy {
@@ -220,7 +209,7 @@ uint32_t bound_block(const struct bound *b, uint32_t first, uint32_t n, float th
         }
         struct view v = {s->codes + (size_t)first * s->dim, s->quads + first / SCAN_QUAD, {NULL}};
         for (uint32_t h = 0; h < b->n_trends; h++) v.trend[h] = b->trends[h].of + first;
-#if BOUND_COPIES
+#if CHECK_RACES
         struct copy room;
         view_copy(&v, &room, s->dim, b->n_trends);
 #endif

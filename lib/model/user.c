@@ -10,6 +10,8 @@
 #include "lib/base/mem.h"
 #include "lib/model/user_priv.h"
 
+#define LIKELY_ENTRIES 16u /* of a row that is sent for before its size is known */
+
 size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes) {
     return sizeof(struct user_row) + sizeof(float) * dim + sizeof(struct user_entry) * cap + id_bytes;
 }
@@ -29,7 +31,7 @@ int users_new(const struct model_params *p, uint64_t cache_bytes, const struct u
     u->interval = 1;
     u->n_buckets = 256;
     while (u->n_buckets < cache_bytes / 512 && u->n_buckets < (1u << 28)) u->n_buckets *= 2;
-    u->buckets = mem_map(u->n_buckets * sizeof *u->buckets);
+    u->buckets = mem_map_dense(u->n_buckets * sizeof *u->buckets);
     u->list = users_list_new();
     if (u->buckets && u->list) {
         *out = u;
@@ -77,25 +79,36 @@ const struct user_row *users_find(const struct users *u, struct slice id) {
     return s ? atomic_load_explicit(&s->row, memory_order_acquire) : NULL;
 }
 
+static const struct user_slot *slot_coming(const struct users *u, uint64_t hash) {
+    const struct user_slot *s = atomic_load_explicit(bucket_of(u, hash), memory_order_relaxed);
+    while (s && s->hash != hash) s = atomic_load_explicit(&s->next, memory_order_relaxed);
+    return s;
+}
+
+static const struct user_row *row_coming(const struct user_slot *s) {
+    return s->work ? s->work : atomic_load_explicit(&s->row, memory_order_relaxed);
+}
+
+const struct user_row *users_coming(const struct users *u, uint64_t hash) {
+    const struct user_slot *s = slot_coming(u, hash);
+    return s ? row_coming(s) : NULL;
+}
+
 /* Bucket; slot; row and the slot's neighbours in the list of recency. */
 void users_prefetch(const struct users *u, uint64_t hash, uint32_t station) {
-    _Atomic(struct user_slot *) *bucket = bucket_of(u, hash);
     if (station == 0) {
-        __builtin_prefetch((const void *)bucket);
-        return;
+        __builtin_prefetch((const void *)bucket_of(u, hash));
+    } else if (station == 1) {
+        __builtin_prefetch(atomic_load_explicit(bucket_of(u, hash), memory_order_relaxed));
+    } else if (station == 2) {
+        const struct user_slot *s = slot_coming(u, hash);
+        if (!s) return;
+        __builtin_prefetch(s->newer, 1);
+        __builtin_prefetch(s->older, 1);
+        const char *row = (const char *)row_coming(s);
+        size_t bytes = user_row_bytes(u->params->dim, LIKELY_ENTRIES, 0);
+        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
     }
-    const struct user_slot *s = atomic_load_explicit(bucket, memory_order_relaxed);
-    if (station == 1) {
-        __builtin_prefetch(s);
-        return;
-    }
-    while (s && s->hash != hash) s = atomic_load_explicit(&s->next, memory_order_relaxed);
-    if (!s || station != 2) return;
-    __builtin_prefetch(s->newer, 1);
-    __builtin_prefetch(s->older, 1);
-    const char *row = (const char *)atomic_load_explicit(&s->row, memory_order_relaxed);
-    size_t bytes = user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, 0);
-    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
 }
 
 /* The recency list. */

@@ -66,6 +66,9 @@ void users_publish(struct users *u);
 /* Learner: starts bringing what users_touch will need of the user with this hash from memory; station 0, 1, ... as what
  * an earlier one asked for has come. */
 void users_prefetch(const struct users *u, uint64_t hash, uint32_t station);
+/* Learner: the row that users_touch would copy or give, if it is in the cache; likely that of the user with this hash.
+ */
+const struct user_row *users_coming(const struct users *u, uint64_t hash);
 
 /* Any thread inside an epoch section: the published row; NULL when it is not in the cache (ask the backing). A row with
  * erased set means that there is no such user. */
