@@ -22,7 +22,7 @@ static double mean_of(const struct backtest_course *b, const struct baseline_kin
         sum += backtest_figure(b, run, for_choice);
         n++;
     }
-    return n ? sum / n : NAN;
+    return n > 0 ? sum / n : NAN;
 }
 
 /* The point with the highest figure, the first of equals; 0 when no point has one. */

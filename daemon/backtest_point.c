@@ -29,7 +29,7 @@ static char *copy_text(struct slice s) { return config_text_copy(s.n ? s.p : "",
 
 void backtest_point_free(struct backtest_point *p) {
     if (!p) return;
-    for (size_t k = 0; k < p->n_overrides; k++) mem_free(p->overrides[k]);
+    for (size_t k = 0; p->overrides && k < p->n_overrides; k++) mem_free(p->overrides[k]);
     mem_free(p->overrides);
     mem_free(p->settings);
     config_free(&p->config);

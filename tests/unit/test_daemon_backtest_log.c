@@ -173,7 +173,7 @@ static void a_shuffle_is_fair(void **state) {
     struct err e;
     unsigned often[6] = {0};
     for (uint64_t seed = 0; seed < 600; seed++) {
-        char text[64];
+        char text[64] = "";
         read_log(w, "100\tu\ta\tclick\n100\tv\tb\tclick\n100\tw\tc\tclick\n");
         assert_int_equal(backtest_order_shuffle(&w->log, &w->table, seed, &e), 1);
         decode_log(w);
