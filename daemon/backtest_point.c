@@ -10,8 +10,13 @@ static char no_step[] = "events.max_clock_step=none"; /* a log of last year is n
 
 /* Each switch takes one part of the model away. */
 const struct backtest_ablation backtest_ablations[] = {
-    {"without embeddings", {"model.tau=0"}},
-    {"without trends", {"model.mu=0"}},
+    {"without embeddings", {"model.terms=all,-embedding"}},
+    {"without neighbours", {"model.terms=all,-forward,-backward,-successor"}},
+    {"without forward neighbours", {"model.terms=all,-forward"}},
+    {"without backward neighbours", {"model.terms=all,-backward"}},
+    {"without direct successors", {"model.terms=all,-successor"}},
+    {"without trends", {"model.terms=all,-trend_short,-trend_middle,-trend_long"}},
+    {"without learning of the blend", {"model.blend_step=0", "model.blend_step_neighbours=0"}},
     {"without the history in the user vector", {"model.history=0"}},
 };
 const size_t backtest_n_ablations = sizeof backtest_ablations / sizeof *backtest_ablations;

@@ -352,6 +352,16 @@ void config_free(struct config *c) {
     memset(c, 0, sizeof *c);
 }
 
+bool config_has_term(const struct config *c, const char *name) {
+    struct slice term;
+    bool on = false;
+    for (const char *rest = c->terms; config_list_next(&rest, &term);) {
+        if (slice_is(term, name) || slice_is(term, "all")) on = true;
+        if (term.n > 0 && term.p[0] == '-' && slice_is(slice_of(term.p + 1, term.n - 1), name)) on = false;
+    }
+    return on;
+}
+
 bool config_own_log(const struct config *c) {
     return strcmp(c->log_enabled, "yes") == 0 || (strcmp(c->log_enabled, "auto") == 0 && *c->kafka_brokers == '\0');
 }

@@ -41,6 +41,7 @@ struct config {
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;
     double blend_step, blend_step_neighbours;
+    char *terms;
     char *loss, *confidence;
     double temperature, margin, label_smoothing, score_l2, confidence_alpha, entropy;
     bool log_correction;
@@ -128,6 +129,9 @@ void config_print_reference(const char *section, struct buf *out);
 /* "name=value\n" of every option that is part of the model's arithmetic (L), sorted, canonical ("24h" is "1d"): the
  * text whose hash is the configuration epoch. Includes the types. */
 void config_learning_text(const struct config *c, struct buf *out);
+
+/* Whether a term of the score is on under this configuration (names as terms_name gives them). */
+bool config_has_term(const struct config *c, const char *name);
 
 /* Whether the own log is the embedded source under this configuration. */
 bool config_own_log(const struct config *c);

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "lib/base/clock.h"
+#include "lib/model/terms.h"
 
 #define MAX_FIELD_NAMES 4
 #define MAX_FIELD_NAME  32
@@ -162,12 +163,27 @@ static int check_shares(const struct config *c, struct err *e) {
                  "recent_share, popular_share and hard_share are parts of the negatives and add up to %g", sum);
 }
 
+static int check_terms(const struct config *c, struct err *e) {
+    struct slice name;
+    for (const char *rest = c->terms; config_list_next(&rest, &name);) {
+        int f = 0;
+        if (slice_is(name, "all")) continue;
+        if (name.n > 0 && name.p[0] == '-') name = slice_of(name.p + 1, name.n - 1);
+        while (f < TERMS && !slice_is(name, terms_name(f))) f++;
+        if (f == TERMS) return clash(c, e, "model.terms", NULL, "allowed: all, names of terms of the score, and -name");
+    }
+    for (int f = 0; f < TERMS; f++)
+        if (config_has_term(c, terms_name(f))) return 0;
+    return clash(c, e, "model.terms", NULL, "a score needs a term");
+}
+
 static int check_model(const struct config *c, struct err *e) {
     if (c->label_smoothing > 0 && strcmp(c->loss, "sampled-softmax") != 0)
         return clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
     if (c->normalise && c->row_half_life_ms > 0)
         return clash(c, e, "model.row_half_life", "model.normalise", "rows of a fixed length cannot fade");
-    return check_shares(c, e);
+    int rc = check_shares(c, e);
+    return rc < 0 ? rc : check_terms(c, e);
 }
 
 /* ---- sources ---- */

@@ -94,6 +94,11 @@ static void fill_terms(const struct config *c, struct model_params *p) {
     p->blend_start[TERM_EMBEDDING] = (float)c->tau;
     for (int k = 0; k < NEIGHBOUR_KINDS; k++) p->blend_start[k] = (float)c->lambda[k];
     for (int h = 0; h < MODEL_TRENDS; h++) p->blend_start[TERM_TREND + h] = (float)c->mu[h];
+    for (int f = 0; f < TERMS; f++) {
+        if (config_has_term(c, terms_name(f))) continue;
+        p->terms_off |= 1u << f;
+        p->blend_start[f] = 0;
+    }
 }
 
 static void fill_params(const struct engine *g, struct model_params *p) {

@@ -77,6 +77,7 @@ void blend_learn(struct blend *b, uint32_t bucket, uint32_t rank, const struct b
         for (int f = 0; f < TERMS; f++) gradient[f] += lambda * (target->term[f] - others[o].term[f]);
     }
     for (int f = 0; f < TERMS; f++) {
+        if (p->terms_off >> f & 1u) continue;
         float sum = k->sum[f] + gradient[f] * gradient[f];
         float step = k->step * (f < TERMS_SPARSE ? p->blend_step_neighbours : p->blend_step);
         float weight = k->weight[f] + step * gradient[f] / fm_sqrtf(sum);

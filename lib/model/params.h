@@ -61,6 +61,7 @@ struct model_params {
     float basket_weight;                                           /* of a pair inside one basket */
     int64_t pair_half_life_ms, successor_half_life_ms;
     float blend_start[MODEL_TERMS];          /* weights of the terms before they learn; see lib/model/terms.h */
+    uint32_t terms_off;                      /* bit f: term f keeps its start weight, which is 0 */
     float blend_step, blend_step_neighbours; /* 0 = the start weights stay */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;

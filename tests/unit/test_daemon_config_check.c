@@ -16,6 +16,10 @@ static void contradictions_are_refused(void **state) {
         {"[model]\nnormalise = yes\nrow_half_life = 7d\n", 3, "model.row_half_life = 7d", "model.normalise = yes"},
         {"[model]\nhard_share = 0.5\n", 0, "model.recent_share = 0.6", "model.hard_share = 0.5"},
         {"[model]\npopular_share = 0.7\nhard_share = 0.1\n", 2, "add up to 1.4", "model.recent_share = 0.6 (default)"},
+        {"[model]\nterms = forward,bakward\n", 2, "model.terms = forward,bakward", "names of terms"},
+        {"[model]\nterms = all,-trend\n", 2, "model.terms = all,-trend", "names of terms"},
+        {"[model]\nterms = forward,-forward\n", 2, "model.terms", "needs a term"},
+        {"[model]\nterms =\n", 2, "model.terms", "needs a term"},
         {"[checkpoint]\nmin_interval = 2m\n", 2, "checkpoint.min_interval = 2m",
          "checkpoint.max_interval = 1m (default)"},
         {"[checkpoint]\npreallocate = 1TiB\n", 2, "checkpoint.preallocate = 1TiB", "checkpoint.map_size = 256GiB"},
@@ -75,12 +79,28 @@ static void near_contradictions_are_fine(void **state) {
         "[type.purchase]\nenabled = no\n", /* named by kafka.topics, which is not in use */
         "[intake]\nqueue_bytes = 8MiB\n",
         "[model]\nrecent_share = 0.5\npopular_share = 0.3\nhard_share = 0.2\n",
+        "[model]\nterms = all, -embedding,-forward\n",
     };
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         struct config c;
         loads(&c, fine[i]);
         config_free(&c);
     }
+}
+
+static void terms_are_on_or_off(void **state) {
+    (void)state;
+    struct config c;
+    loads(&c, "[model]\nterms = all,-forward,trend_short,-trend_long\n");
+    assert_true(config_has_term(&c, "embedding"));
+    assert_true(config_has_term(&c, "trend_short"));
+    assert_false(config_has_term(&c, "forward"));
+    assert_false(config_has_term(&c, "trend_long"));
+    config_free(&c);
+    loads(&c, "[model]\nterms = backward\n");
+    assert_true(config_has_term(&c, "backward"));
+    assert_false(config_has_term(&c, "embedding"));
+    config_free(&c);
 }
 
 static void listen_addresses_are_taken_apart(void **state) {
@@ -116,6 +136,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(near_contradictions_are_fine),
+        cmocka_unit_test(terms_are_on_or_off),
         cmocka_unit_test(listen_addresses_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

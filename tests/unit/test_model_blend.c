@@ -66,6 +66,18 @@ static void learns_the_term_that_tells(void **state) {
         for (uint32_t k = 0; k < BLEND_BUCKETS; k++) assert_true(b.bucket[k].weight[f] >= 0);
 }
 
+static void a_term_that_is_off_stays_off(void **state) {
+    (void)state;
+    static struct blend b;
+    struct model_params without = params;
+    without.terms_off = 1u << TERM_FORWARD | 1u << TERM_TREND;
+    without.blend_start[TERM_FORWARD] = without.blend_start[TERM_TREND] = 0;
+    blend_init(&b, &without);
+    for (int round = 0; round < 10; round++) mean_gain(&b, 0, (uint64_t)round * 1000, TERM_FORWARD, true);
+    assert_true(b.bucket[0].weight[TERM_FORWARD] == 0 && b.bucket[0].weight[TERM_TREND] == 0);
+    assert_true(b.bucket[0].weight[TERM_BACKWARD] != params.blend_start[TERM_BACKWARD]);
+}
+
 /* The step is that of the derivative of sum |swap| log(1 + exp(s_o - s_t)) along each weight. */
 static void gradient_by_finite_differences(void **state) {
     (void)state;
@@ -150,11 +162,9 @@ static void buckets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_the_term_that_tells),
-        cmocka_unit_test(gradient_by_finite_differences),
-        cmocka_unit_test(the_guard),
-        cmocka_unit_test(stored_and_published),
-        cmocka_unit_test(buckets),
+        cmocka_unit_test(learns_the_term_that_tells),     cmocka_unit_test(a_term_that_is_off_stays_off),
+        cmocka_unit_test(gradient_by_finite_differences), cmocka_unit_test(the_guard),
+        cmocka_unit_test(stored_and_published),           cmocka_unit_test(buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
