@@ -203,7 +203,7 @@ int judge_event(struct judge *j, struct model *m, const struct user_row *user, c
             ready = true;
         }
         struct blend_bucket *b = &m->blend.bucket[bucket];
-        struct ranks ranks;
+        struct ranks ranks = {BLEND_REACH, BLEND_CUT};
         int rc = 0;
         example_of(j, m, rows[k], &j->target);
         j->target.score = score_of(j->target.term, b->weight);

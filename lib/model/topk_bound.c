@@ -153,14 +153,14 @@ static uint32_t count_above(const float *high, uint32_t n, float threshold) {
 static uint32_t choose(const struct bound *b, const struct view *v, uint32_t first, uint32_t n, float threshold,
                        struct bounded *out) {
     int32_t product[SCAN_ROWS];
-    float high[SCAN_ROWS];
+    float high[SCAN_ROWS] = {0};
     uint32_t whole = (n + SCAN_QUAD - 1) / SCAN_QUAD * SCAN_QUAD;
     if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, whole, product);
     bounds(b, v, product, whole, 1, high);
     bool all = threshold == -INFINITY; /* also those whose score overflows to it */
     if (!all && count_above(high, n, threshold) == 0) return 0;
 
-    float low[SCAN_ROWS];
+    float low[SCAN_ROWS] = {0};
     uint32_t found = 0;
     bounds(b, v, product, whole, -1, low);
     for (uint32_t i = 0; i < n; i++) {

@@ -20,7 +20,11 @@ static void what_was_put_is_taken_in_order(void **state) {
             uint32_t n = sizes[s], out[100], at = 0, taken = 0, below = 0, expected = 0;
             struct marks m = {0};
             bool *in = calloc(n, sizeof *in);
-            assert_true(in && marks_new(&m, n));
+            if (!in || !marks_new(&m, n)) {
+                free(in);
+                fail_msg("no memory for %u rows", n);
+                return;
+            }
             for (uint32_t k = 0; k < often; k++) {
                 uint32_t row = draw_below(draw_bits(s, k), n);
                 assert_int_equal(marks_put(&m, row), !in[row]);
