@@ -75,7 +75,7 @@ static int learn(struct beside *r, size_t at, struct err *e) {
     const struct backtest_event *ev = &t->events[at];
     const bool frozen = r->w->protocol.freeze && at >= r->w->cases.figures_event;
     if (ev->reason == EVENT_OK && ev->kind == EVENT_ITEM && !frozen) past_describe(r->past, t->items[ev->items]);
-    if (!backtest_is_behaviour(ev)) return 0;
+    if (!backtest_is_positive(t, ev)) return 0; /* none of them knows what to do with the others */
     struct past_event learned = {.ts_ms = ev->ts_ms,
                                  .user = ev->user,
                                  .items = t->items + ev->items,

@@ -34,7 +34,8 @@ struct choosing {
 static int find_targets(struct choosing *c, struct err *e) {
     const char *rest = c->p->targets;
     struct slice name;
-    for (size_t k = 0; !rest && k < c->t->n_types; k++) c->wanted[k] = c->t->types[k].weight > 0;
+    for (size_t k = 0; !rest && k < c->t->n_types; k++)
+        c->wanted[k] = c->t->types[k].weight > 0 && !c->t->types[k].negative;
     while (rest && config_list_next(&rest, &name)) {
         size_t k = 0;
         while (k < c->t->n_types && !slice_is(name, c->t->types[k].name)) k++;
@@ -155,6 +156,7 @@ static int learn_moment(struct choosing *c, size_t from, size_t to, struct err *
             uint32_t number = c->t->items[ev->items + k];
             int rc = backtest_pairs_add(c->had, ev->user, number, e);
             if (rc < 0) return rc;
+            if (!backtest_is_positive(c->t, ev)) continue; /* he has it no more, and it counts in nothing */
             user->items += (uint32_t)rc;
             if (c->items[number].events++ == 0) c->items[number].first_ms = ev->ts_ms;
         }

@@ -55,10 +55,13 @@ void backtest_settle(struct backtest_course *b) {
 
 void backtest_choose(struct backtest_course *b) {
     b->best = best_of(b, NULL, b->n_tried, true);
+    size_t lucky = best_of(b, NULL, b->n_tried, false);
     for (size_t k = 0; k < b->n_runs; k++) {
         struct backtest_run *run = &b->runs[k];
         if (!run->kind) {
-            run->outcome.role = run->point == b->best ? OUTCOME_TESTED : OUTCOME_VARIANT;
+            run->outcome.role = run->point == b->best ? OUTCOME_TESTED
+                                : run->point == lucky ? OUTCOME_HINDSIGHT
+                                                      : OUTCOME_VARIANT;
             continue;
         }
         size_t chosen = best_of(b, run->kind, run->kind->n_configs, true);

@@ -87,7 +87,7 @@ static void note_targets(struct notes *n, const struct backtest_course *b) {
     char text[EVENT_MAX_TYPES * 36] = "", *names[1] = {text};
     size_t used = 0;
     for (size_t k = 0; !p->targets && k < b->world.table.n_types; k++)
-        if (b->world.table.types[k].weight > 0)
+        if (b->world.table.types[k].weight > 0 && !b->world.table.types[k].negative)
             used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "",
                                      b->world.table.types[k].name);
     if (p->targets)

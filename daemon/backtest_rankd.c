@@ -158,11 +158,11 @@ static int learn(struct tested *r, size_t at, const struct batch *b, const struc
     r->out->events += backtest_is_behaviour(ev) ? ev->n_items : 0;
     if (r->w->protocol.freeze && at >= r->w->cases.figures_event) {
         if (!r->frozen) rc = backtest_frozen_new(t, &r->frozen, e);
-        if (rc == 0 && backtest_is_behaviour(ev)) rc = backtest_frozen_add(r->frozen, ev, e);
+        if (rc == 0 && backtest_is_positive(t, ev)) rc = backtest_frozen_add(r->frozen, ev, e);
         return rc;
     }
     rc = apply(r, b, rec, e);
-    if (!backtest_is_behaviour(ev)) return rc;
+    if (!backtest_is_positive(t, ev)) return rc;
     for (uint32_t k = 0; k < ev->n_items; k++) r->n_touched += r->touched[t->items[ev->items + k]]++ == 0;
     r->lines += ev->n_items;
     return rc;

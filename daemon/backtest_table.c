@@ -56,6 +56,7 @@ static int begin_rules(struct decoding *d, struct err *e) {
         memcpy(type->name, c->types[k].name, sizeof type->name);
         type->configured = true;
         type->weight = (float)c->types[k].weight;
+        type->negative = c->types[k].negative;
     }
     d->t->n_types = c->n_types;
     int rc = engine_rules(c, types, c->n_types, &d->rules, e);
@@ -265,12 +266,9 @@ int backtest_table_add_types(const struct backtest_table *t, struct config *c, s
     for (size_t k = 0; k < t->n_types; k++) {
         const char *name = t->types[k].name;
         if (is_configured(c, name) || is_taken_away(c, name)) continue;
-        if (c->n_types == CONFIG_MAX_TYPES)
-            return err_set(e, ERR_FULL, "type", "type \"%s\" of the log would be number %d, %d are allowed", name,
-                           CONFIG_MAX_TYPES + 1, CONFIG_MAX_TYPES);
-        struct config_type *type = &c->types[c->n_types++];
-        *type = (struct config_type){.enabled = true, .weight = 1, .history_weight = 1};
-        memcpy(type->name, name, sizeof type->name);
+
+        int rc = config_add_type(c, name, e);
+        if (rc < 0) return rc;
     }
     qsort(c->types, c->n_types, sizeof c->types[0], by_name);
     return 0;

@@ -26,6 +26,7 @@ struct backtest_event { /* one for each record of the log, in its order */
 struct backtest_type {
     char name[33];
     bool configured; /* the configuration names it */
+    bool negative;   /* the user does not want the item */
     float weight;    /* of the learning step */
     uint64_t events; /* behaviour lines: items of events count each */
 };
@@ -60,6 +61,10 @@ static inline bool backtest_is_behaviour(const struct backtest_event *ev) {
 /* The time of the record itself, where the event names none. */
 static inline int64_t backtest_record_ms(const struct backtest_log *l, const struct backtest_table *t, size_t at) {
     return at < l->n_described ? t->begin_ms : l->records[at].record_ms;
+}
+/* Behaviour that tells what somebody wants: it counts and is remembered. */
+static inline bool backtest_is_positive(const struct backtest_table *t, const struct backtest_event *ev) {
+    return backtest_is_behaviour(ev) && !t->types[ev->type].negative;
 }
 void backtest_table_free(struct backtest_table *t); /* of a zeroed one, too */
 

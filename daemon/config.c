@@ -110,6 +110,12 @@ static int group_row(struct config *c, const char *group, const char *name, void
     return 0;
 }
 
+int config_add_type(struct config *c, const char *name, struct err *e) {
+    void *row;
+    int rc = group_row(c, "type", name, &row);
+    return rc ? err_set(e, rc, "type", "type \"%s\" is one too many, or memory was refused", name) : 0;
+}
+
 static bool is_reserved_type(const char *name) {
     return !strcmp(name, "impression") || !strcmp(name, "item") || !strcmp(name, "user") || !strcmp(name, "delete");
 }

@@ -94,6 +94,9 @@ struct config_group {
 #define CONFIG_GROUPS 2
 void config_groups(const struct config *c, struct config_group out[CONFIG_GROUPS]); /* "type", then "file" */
 
+/* A type with the defaults of [type.NAME], whatever its name, at the end of c->types. ERR_FULL; ERR_NOMEM. */
+int config_add_type(struct config *c, const char *name, struct err *e) ERR_MUST_CHECK;
+
 /* ---- config_file.c ---- */
 int config_file_read(struct config *c, const char *path, struct err *e) ERR_MUST_CHECK;
 

@@ -167,6 +167,19 @@ static void cases_know_the_feature_asked_for(void **state) {
     assert_string_equal(feature_of(w, 3), "old");
 }
 
+static void what_is_not_wanted_counts_in_nothing(void **state) {
+    struct world *w = *state;
+    struct err e;
+    char no[] = "type.dislike.negative=yes", *overrides[] = {no}, text[256];
+    config_free(&w->config);
+    assert_int_equal(config_load(&w->config, NULL, overrides, 1, &e), 0);
+    read_log(w, "100\tu\ta\tdislike\n101\tu\tb\tclick\n102\tv\ta\tclick\n103\tu\ta\tclick\n");
+    choose_cases(w);
+    assert_string_equal(targets(w, text, sizeof text), "b a"); /* u has had a, if only to say no */
+    assert_int_equal(w->cases.set.cases[0].history, 0);
+    assert_int_equal(w->cases.set.cases[1].item_events, 0);
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -179,6 +192,7 @@ int main(void) {
         T(a_moment_is_judged_from_what_was_before),
         T(figures_never_begin_inside_of_what_chooses),
         T(cases_know_the_feature_asked_for),
+        T(what_is_not_wanted_counts_in_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

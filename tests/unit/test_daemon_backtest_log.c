@@ -91,6 +91,7 @@ static void unknown_types_become_types_of_weight_1(void **state) {
     assert_int_equal(backtest_table_add_types(&w->table, &w->config, &e), 0);
     assert_string_equal(w->config.types[0].name, "Wish"); /* sorted */
     assert_true(w->config.types[0].weight == 1 && w->config.types[0].history_weight == 1);
+    assert_true(w->config.types[0].enabled && w->config.types[0].history_half_life_ms == -1);
 }
 
 static void a_type_taken_away_stays_away(void **state) {
