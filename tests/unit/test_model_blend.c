@@ -27,7 +27,8 @@ static uint32_t one_ranking(struct blend *b, uint32_t bucket, uint64_t n, int go
     uint32_t rank = 0, k = 0;
     for (int i = 0; i < 31; i++) {
         for (int f = 0; f < TERMS; f++)
-            all[i].term[f] = draw_unit(draw_bits(n, (uint64_t)i * TERMS + (uint64_t)f)) + (f == good && i == 0 ? 0.5f : 0);
+            all[i].term[f] =
+                draw_unit(draw_bits(n, (uint64_t)i * TERMS + (uint64_t)f)) + (f == good && i == 0 ? 0.5f : 0);
         all[i].score = score_of(all[i].term, b->bucket[bucket].weight);
     }
     target = all[0];
