@@ -205,6 +205,7 @@ static int run_all(struct backtest_course *b, struct err *e) {
     if (rc < 0) return rc;
     b->n_tried = b->plan.n_points;
     backtest_jobs_begin(&b->jobs);
+    backtest_progress_world(&b->jobs, b->n_runs);
     rc = backtest_jobs_run(&b->jobs, b->runs, b->n_runs, e);
     backtest_settle(b);
     if (rc == 0 && b->n_cases <= b->world.cases.set.figures_from)

@@ -75,7 +75,7 @@ static void write_item(struct listing *l, struct slice item, size_t n) {
 
 static int take_line(struct listing *l, const struct read_record *r, struct err *e) {
     struct slice line = r->text;
-    l->log->lines++;
+    backtest_log_count(l->log, l->in);
     l->number++;
     if (line.n == 0) return 0;
     const char *tab = memchr(line.p, '\t', line.n);

@@ -37,7 +37,8 @@ struct backtest_progress {
     size_t runs_done, runs;
 };
 void backtest_progress_show(struct backtest_jobs *j, const struct backtest_progress *p);
-void backtest_progress_clear(struct backtest_jobs *j); /* before anything else is written to stderr */
+void backtest_progress_world(struct backtest_jobs *j, size_t n_runs); /* what is about to be run */
+void backtest_progress_clear(struct backtest_jobs *j);                /* before anything else is written to stderr */
 void backtest_progress_run(struct backtest_jobs *j, const struct backtest_run *run); /* one has ended */
 
 #endif

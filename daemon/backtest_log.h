@@ -62,11 +62,12 @@ struct backtest_input {
     size_t n_topics;
     struct backtest_end { /* of an own log or of topics */
         enum { BACKTEST_OPEN, BACKTEST_OFFSET, BACKTEST_TIME } kind;
-        uint64_t offset; /* in each partition */
-        int64_t ms;      /* of the record, else of its arrival */
-    } from, to;          /* the first record taken, the first one not taken */
-    bool serial;         /* line by line; else lines of one user at one stamp are one moment */
-    /* A line that cannot be used; text names what is wrong. */
+        uint64_t offset;                         /* in each partition */
+        int64_t ms;                              /* of the record, else of its arrival */
+    } from, to;                                  /* the first record taken, the first one not taken */
+    bool serial;                                 /* line by line; else lines of one user at one stamp are one moment */
+                                                 /* A line that cannot be used; text names what is wrong. */
+    void (*progress)(void *arg, uint64_t lines); /* now and then while lines are read; NULL */
     void (*reject)(void *arg, const char *file, uint64_t line, const char *reason, const char *text);
     void *arg;
 };
@@ -81,6 +82,12 @@ int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, s
 int backtest_read_items(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 int backtest_read_files(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 int backtest_read_own(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
+
+#define BACKTEST_PROGRESS_LINES 16384u
+/* A line was read. */
+static inline void backtest_log_count(struct backtest_log *l, const struct backtest_input *in) {
+    if (++l->lines % BACKTEST_PROGRESS_LINES == 0 && in->progress) in->progress(in->arg, l->lines);
+}
 
 /* Appends a record; text, key: copied. r->text, bytes and key are set here. ERR_NOMEM. */
 int backtest_log_add(struct backtest_log *l, const struct backtest_record *r, struct slice text, struct slice key,

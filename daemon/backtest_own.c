@@ -40,7 +40,7 @@ static int take(struct taking *t, uint32_t source, uint32_t partition, const str
                                   .next = r->next,
                                   .record_ms = r->record_ms,
                                   .arrival_ms = r->arrival_ms};
-    t->log->lines++;
+    backtest_log_count(t->log, t->in);
     return is_wanted(t, r) ? backtest_log_add(t->log, &rec, r->value, r->key, e) : 0;
 }
 

@@ -13,6 +13,16 @@ void backtest_progress_clear(struct backtest_jobs *j) {
     j->line_open = false;
 }
 
+void backtest_progress_world(struct backtest_jobs *j, size_t n_runs) {
+    const struct backtest_world *w = j->w;
+    char a[CTL_TEXT], b[CTL_TEXT], c[CTL_TEXT], d[CTL_TEXT];
+    if (j->quiet) return;
+    fprintf(stderr, "%s%s lines of behaviour, %s users, %s items, %s targets to judge; %zu runs, %u at once\n",
+            j->terminal ? "\r\033[K" : "", ctl_count(a, w->table.lines),
+            ctl_count(b, backtest_ids_count(w->table.user_ids)), ctl_count(c, backtest_ids_count(w->table.item_ids)),
+            ctl_count(d, w->cases.set.n), n_runs, j->at_once);
+}
+
 void backtest_progress_show(struct backtest_jobs *j, const struct backtest_progress *p) {
     uint64_t now = clock_steady_ns();
     char n[CTL_TEXT], rate[CTL_TEXT], rest[CTL_TEXT];

@@ -137,7 +137,7 @@ static int take_row(struct reading *r, const struct read_record *rec, struct err
 }
 
 static int take_record(struct reading *r, const struct read_record *rec, struct err *e) {
-    r->log->lines++;
+    backtest_log_count(r->log, r->in);
     r->number++;
     if (rec->verdict == READ_TOO_LONG)
         reject(r, rec->line, "too_long", "the line is too long");

@@ -12,10 +12,12 @@
 #include "daemon/log.h"
 #include "lib/base/clock.h"
 
-#define MAX_INPUTS 4096
-#define MAX_JOBS   1024
-#define MAX_SEEDS  1000
-#define LISTED     20 /* lines that cannot be used, shown on stderr */
+#define MAX_INPUTS  4096
+#define MAX_JOBS    1024
+#define MAX_SEEDS   1000
+#define TERMINAL_NS UINT64_C(200000000)
+#define PLAIN_NS    UINT64_C(10000000000)
+#define LISTED      20 /* lines that cannot be used, shown on stderr */
 
 static const char help[] =
     "usage: rankd backtest --log FILE... [--items FILE] [-c FILE]... [-o section.key=v1,v2,v3]... --report DIR "
@@ -79,13 +81,36 @@ static const char help[] =
 
 /* --- lines that cannot be used --- */
 
+struct reading { /* what is shown meanwhile */
+    const struct backtest_options *o;
+    uint64_t n_rejects, shown_ns;
+    bool line_open;
+};
+
+static void clear_line(struct reading *r) {
+    if (r->line_open) fputs("\r\033[K", stderr);
+    r->line_open = false;
+}
+
+static void show_progress(void *arg, uint64_t lines) {
+    struct reading *r = arg;
+    uint64_t now = clock_steady_ns();
+    char n[CTL_TEXT];
+    bool terminal = isatty(STDERR_FILENO) != 0;
+    if (r->o->quiet || now - r->shown_ns < (terminal ? TERMINAL_NS : PLAIN_NS)) return;
+    r->shown_ns = now;
+    fprintf(stderr, "%s%s lines read%s", terminal ? "\r\033[K" : "", ctl_count(n, lines), terminal ? "" : "\n");
+    r->line_open = terminal;
+}
+
 static void show_reject(void *arg, const char *file, uint64_t line, const char *reason, const char *text) {
-    uint64_t *n = arg;
+    struct reading *r = arg;
     char clean[400];
-    if (++*n > LISTED) return;
+    if (++r->n_rejects > LISTED) return;
+    clear_line(r);
     fprintf(stderr, "%s:%llu: %s: %s\n", file, (unsigned long long)line, reason,
             ctl_clean(clean, sizeof clean, slice_str(text)));
-    if (*n == LISTED) fputs("further ones are counted\n", stderr);
+    if (r->n_rejects == LISTED) fputs("further ones are counted\n", stderr);
 }
 
 /* --- values --- */
@@ -329,14 +354,20 @@ static int parse(int argc, char **argv, struct cmd_common *c, struct lists *list
 int cmd_backtest(int argc, char **argv) {
     static struct lists lists;
     struct cmd_common c = {0};
-    uint64_t rejects = 0;
+    struct reading reading = {.shown_ns = clock_steady_ns()};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct backtest_options o = {
         .wish = {.preset = &backtest_presets[0], .files = lists.configs, .options = c.overrides, .seeds = 1},
-        .input = {.files = lists.logs, .topics = lists.topics, .source = "log", .reject = show_reject, .arg = &rejects},
+        .input = {.files = lists.logs,
+                  .topics = lists.topics,
+                  .source = "log",
+                  .progress = show_progress,
+                  .reject = show_reject,
+                  .arg = &reading},
         .protocol = {.every = 1, .skip = 0.2, .until_ms = EVENT_NO_TIME, .choose = -1},
         .jobs = cores > 0 ? (unsigned)cores : 1};
     struct err e;
+    reading.o = &o;
     int rc = parse(argc, argv, &c, &lists, &o);
     if (rc >= 0) return rc;
     log_set_level(LOG_WARN); /* the result is what matters here */

@@ -1,6 +1,9 @@
 """rankd backtest on a small simulated shop: the same figures however it is run, resumed and stopped; what is judged; every source."""
 import json
+import math
 import os
+import pty
+import random
 import re
 import signal
 import subprocess
@@ -86,6 +89,26 @@ def test_the_log_of_the_daemon_ends_in_the_state_of_the_daemon(make_rankd, log):
     assert alone["protocol"]["digest"] == digest
 
 
+def test_figures_are_those_of_the_answers_that_the_daemon_gives(make_rankd):
+    """The daemon is asked before each event, over HTTP; a backtest of its log finds the same places."""
+    daemon = make_rankd(events__max_clock_step="none").start()
+    chance, used, places = random.Random(3), set(), []
+    for k in range(240):
+        user, item = f"u{chance.randrange(30)}", f"i{int(60 * chance.random() ** 2)}"
+        if k >= 60 and (user, item) not in used:
+            hits = [hit["item"] for hit in daemon.recommend(user, k=100)["items"]]
+            places.append(hits.index(item) if item in hits else 1000)
+        used.add((user, item))
+        daemon.send([{"type": "click", "user": user, "item": item, "ts": 1700000000 + k}])
+        daemon.wait_events(k + 1)
+    daemon.stop()
+    result, _ = backtest("--log", daemon.log_dir, *daemon.overrides(), "--skip", 0.25, "--baselines", "none")
+    model = under_test(result)
+    assert model["events"] == len(places)
+    assert abs(model["recall@20"] - sum(p < 20 for p in places) / len(places)) < 0.02
+    assert abs(model["ndcg@20"] - sum(1 / math.log2(p + 2) for p in places if p < 20) / len(places)) < 0.01
+
+
 def test_rows_and_json_lines_give_the_same_figures(log, tsv):
     rows, _ = backtest("--log", tsv, "--every", 5, "--baselines", "popularity")
     lines, _ = backtest("--log", log, "--every", 5, "--baselines", "popularity")
@@ -138,15 +161,40 @@ def test_an_interrupt_ends_with_a_report_of_what_was_done(log, tmp_path):
     assert "early" in (report / "report.html").read_text() or "stopped" in (report / "report.html").read_text()
 
 
+def test_a_run_that_was_interrupted_tells_about_its_part(log, tmp_path):
+    """On a terminal, where progress can be seen: the only run ends early, and the figures are of the cases it reached."""
+    path, start_s = tmp_path / "long.tsv", 1700000000
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    with open(path, "w") as f:
+        for again in range(40):
+            f.writelines(f"{start_s + again * 5000 + k}\t{again}{e['user']}\t{e['item']}\t{e['type']}\n" for k, e in enumerate(events))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([binary("rankd"), "backtest", "--log", path, "--baselines", "none", "--skip", "0.001", "--json"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True, env=clean_environment())
+    os.close(theirs)
+    seen = b""
+    while b"left" not in seen:
+        seen += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=60 * PATIENCE)[0]
+    os.close(ours)
+    assert process.returncode == 0
+    assert re.search(rb"\r.*[0-9.]+ %  0 of 1 runs .* records .*/s .* left", seen)
+    result = json.loads(out)
+    assert result["protocol"]["stopped"] is True
+    assert under_test(result)["events"] == result["protocol"]["cases_reached"] < result["protocol"]["cases"]
+    assert "digest" not in result["protocol"]
+
+
 def test_the_report_and_the_best_configuration_are_written(log, tmp_path):
     report = tmp_path / "report"
-    result, _ = backtest("--log", log, "--every", 3, "--report", report, "-o", "model.step=0.0001,0.3", "-o",
+    result, _ = backtest("--log", log, "--every", 3, "--report", report, "-o", "model.terms=trend_long;all", "-o",
                          "model.history=10", "--baselines", "popularity", "--ablations")
     assert json.loads((report / "report.json").read_text()) == result
     assert "<svg" in (report / "report.html").read_text()
     shown = run("rankd", "check-config", "-c", report / "best.conf")
     assert shown.returncode == 0, shown.stderr
-    assert "step = 0.3 " in shown.stdout and "history = 10 " in shown.stdout
+    assert "terms = all " in shown.stdout and "\nhistory = 10 " in shown.stdout
     assert "max_clock_step = 1d " in shown.stdout
     roles = {m["role"] for m in result["models"]}
     assert {"tested", "baseline", "ablation"} <= roles
@@ -236,11 +284,11 @@ def test_items_are_known_before_the_log_begins(tsv, tmp_path):
 
 
 def test_the_choice_is_made_on_the_part_that_is_not_scored(tsv):
-    result, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.step=0.0001,0.3", "--skip", 0.4)
-    assert "model.step" not in under_test(result)["settings"]  # 0.3 is the default
+    result, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.terms=trend_long;all", "--skip", 0.4)
+    assert under_test(result)["settings"] == ""  # all is the default
     assert result["protocol"]["chosen_on"].startswith("lines 400 to 1600")
     assert result["protocol"]["figures_from_line"] == 1600
-    overlapping, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.step=0.0001,0.3", "--skip", 0)
+    overlapping, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.terms=trend_long;all", "--skip", 0)
     assert "in the figures, too" in overlapping["protocol"]["chosen_on"]
 
 
