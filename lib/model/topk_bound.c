@@ -85,40 +85,63 @@ bool bound_prepare(struct bound *b, const struct model_params *p, const struct s
     return true;
 }
 
+/* Four rows at a time: loops over the values of four rows were not turned into vectors by the compiler, which made a
+ * scan a quarter slower in cache. */
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_int __attribute__((vector_size(16)));
+_Static_assert(sizeof(quad) == SCAN_QUAD * sizeof(float), "a quad holds a value of each row");
+
+union bounds { /* of the rows of a block */
+    quad quads[SCAN_ROWS / SCAN_QUAD];
+    float rows[SCAN_ROWS];
+};
+
+static inline quad splat(float v) { return (quad){v, v, v, v}; }
+static inline quad load(const float *v) {
+    quad q;
+    memcpy(&q, v, sizeof q);
+    return q;
+}
+static inline quad select(quad_int mask, quad set, quad clear) {
+    return (quad)((mask & (quad_int)set) | (~mask & (quad_int)clear));
+}
+
+/* Scores x . q with their slack. */
+static inline quad with_slack(const struct bound *b, const struct scan_quad *u, const int32_t *product, float sign) {
+    quad_int p;
+    memcpy(&p, product, sizeof p);
+    quad a = (__builtin_convertvector(p, quad) * load(u->scale)) * splat(b->scale);
+    quad slack = splat(sign * b->per_norm) * load(u->norm) + splat(sign * b->per_error) * load(u->error);
+    return a + (slack + splat(sign * b->least));
+}
+
 /* With a sign of +1 the upper bounds of all rows, with -1 the lower ones. NaN where there is none. */
 static void dense(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
-                  float *out) {
-    float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
-    float tau = b->query->tau;
+                  quad *out) {
+    quad tau = splat(b->query->tau);
     for (uint32_t i = 0; i < n; i += SCAN_QUAD) {
         const struct scan_quad *u = &v->quads[i / SCAN_QUAD];
-        for (uint32_t j = 0; j < SCAN_QUAD; j++) {
-            float a = ((float)product[i + j] * u->scale[j]) * scale;
-            float slack = per_norm * u->norm[j] + per_error * u->error[j] + least;
-            out[i + j] = tau * ((a + slack) + u->bias[j]);
-        }
+        out[i / SCAN_QUAD] = tau * (with_slack(b, u, product + i, sign) + load(u->bias));
     }
 }
 
 static void cosine(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
-                   float *out) {
-    float scale = b->scale, per_norm = sign * b->per_norm, per_error = sign * b->per_error, least = sign * b->least;
-    float inverse = b->inverse_norm, rounding = sign * COSINE_ERROR, least_high = sign > 0 ? 0 : -INFINITY;
+                   quad *out) {
+    quad inverse = splat(b->inverse_norm), rounding = splat(sign * COSINE_ERROR),
+         least = splat(sign > 0 ? 0 : -INFINITY);
     for (uint32_t i = 0; i < n; i += SCAN_QUAD) {
         const struct scan_quad *u = &v->quads[i / SCAN_QUAD];
-        for (uint32_t j = 0; j < SCAN_QUAD; j++) {
-            float a = ((float)product[i + j] * u->scale[j]) * scale;
-            float slack = per_norm * u->norm[j] + per_error * u->error[j] + least;
-            float c = (a + slack) * inverse / u->norm[j] + rounding;
-            c = c < least_high ? least_high : c;
-            c = u->norm[j] < COSINE_NORM ? NAN : c;
-            out[i + j] = u->bias[j] == -INFINITY ? -INFINITY : c;
-        }
+        quad norm = load(u->norm);
+        quad c = with_slack(b, u, product + i, sign) * inverse / norm + rounding;
+        c = select(c < least, least, c);
+        c = select(norm < splat(COSINE_NORM), splat(NAN), c);
+        out[i / SCAN_QUAD] = select(load(u->bias) == splat(-INFINITY), splat(-INFINITY), c);
     }
 }
 
-static void live_only(const struct view *v, uint32_t n, float *out) {
-    for (uint32_t i = 0; i < n; i++) out[i] = bias_of(v, i) == -INFINITY ? -INFINITY : 0.0f;
+static void live_only(const struct view *v, uint32_t n, quad *out) {
+    quad none = splat(-INFINITY);
+    for (uint32_t i = 0; i < n / SCAN_QUAD; i++) out[i] = select(load(v->quads[i].bias) == none, none, splat(0));
 }
 
 static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, float *out) {
@@ -133,14 +156,14 @@ static void add_trend(const struct bound_trend *t, const float *trend, uint32_t 
 }
 
 static void bounds(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
-                   float *out) {
+                   union bounds *out) {
     if (!b->query->x || b->flat)
-        live_only(v, n, out);
+        live_only(v, n, out->quads);
     else if (b->query->cosine)
-        cosine(b, v, product, n, sign, out);
+        cosine(b, v, product, n, sign, out->quads);
     else
-        dense(b, v, product, n, sign, out);
-    for (uint32_t h = 0; h < b->n_trends; h++) add_trend(&b->trends[h], v->trend[h], n, sign, out);
+        dense(b, v, product, n, sign, out->quads);
+    for (uint32_t h = 0; h < b->n_trends; h++) add_trend(&b->trends[h], v->trend[h], n, sign, out->rows);
 }
 
 static uint32_t count_above(const float *high, uint32_t n, float threshold) {
@@ -153,22 +176,22 @@ static uint32_t count_above(const float *high, uint32_t n, float threshold) {
 static uint32_t choose(const struct bound *b, const struct view *v, uint32_t first, uint32_t n, float threshold,
                        struct bounded *out) {
     int32_t product[SCAN_ROWS];
-    float high[SCAN_ROWS] = {0};
+    union bounds high = {.rows = {0}};
     uint32_t whole = (n + SCAN_QUAD - 1) / SCAN_QUAD * SCAN_QUAD;
     if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, whole, product);
-    bounds(b, v, product, whole, 1, high);
+    bounds(b, v, product, whole, 1, &high);
     bool all = threshold == -INFINITY; /* also those whose score overflows to it */
-    if (!all && count_above(high, n, threshold) == 0) return 0;
+    if (!all && count_above(high.rows, n, threshold) == 0) return 0;
 
-    float low[SCAN_ROWS] = {0};
+    union bounds low = {.rows = {0}};
     uint32_t found = 0;
-    bounds(b, v, product, whole, -1, low);
+    bounds(b, v, product, whole, -1, &low);
     for (uint32_t i = 0; i < n; i++) {
-        if ((high[i] <= threshold && !all) || bias_of(v, i) == -INFINITY) continue;
-        bool decided = low[i] <= high[i];
+        if ((high.rows[i] <= threshold && !all) || bias_of(v, i) == -INFINITY) continue;
+        bool decided = low.rows[i] <= high.rows[i];
         out[found].row = first + i;
-        out[found].high = decided ? high[i] : INFINITY;
-        out[found++].low = decided ? low[i] : -INFINITY;
+        out[found].high = decided ? high.rows[i] : INFINITY;
+        out[found++].low = decided ? low.rows[i] : -INFINITY;
     }
     return found;
 }
