@@ -10,19 +10,6 @@
 
 enum journal_kind { JOURNAL_RUN = 1, JOURNAL_EPOCH = 2 };
 
-static void put_double(struct buf *out, double v) {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    buf_put_u64(out, bits);
-}
-
-static double get_double(struct cursor *c) {
-    uint64_t bits = cursor_u64(c);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 void engine_encode_state(const struct engine *g, struct buf *out) {
     buf_put_u32(out, g->model->params.dim);
     buf_put_u64(out, g->model->params.seed);
@@ -35,8 +22,8 @@ void engine_encode_state(const struct engine *g, struct buf *out) {
     buf_put_u64(out, g->epoch_hash[0]);
     buf_put_u64(out, g->epoch_hash[1]);
     buf_put_u64(out, g->bad_next);
-    put_double(out, g->model->weights.sum);
-    put_double(out, g->model->weights.n);
+    buf_put_f64(out, g->model->weights.sum);
+    buf_put_f64(out, g->model->weights.n);
     buf_put_u8(out, EVENT_DELETE + 1);
     for (int k = 0; k <= EVENT_DELETE; k++) buf_put_u64(out, g->kinds[k]);
     buf_put_u8(out, EVENT_REASONS);
@@ -148,8 +135,8 @@ static int load_state(struct engine *g, struct slice bytes, struct loaded *l, st
     l->dedup = cursor_u64(&c);
     uint64_t epoch[2] = {cursor_u64(&c), cursor_u64(&c)};
     g->bad_next = cursor_u64(&c);
-    g->model->weights.sum = get_double(&c);
-    g->model->weights.n = get_double(&c);
+    g->model->weights.sum = cursor_f64(&c);
+    g->model->weights.n = cursor_f64(&c);
     uint8_t kinds = cursor_u8(&c);
     for (uint8_t k = 0; k < kinds; k++) {
         uint64_t v = cursor_u64(&c);

@@ -358,3 +358,29 @@ uint8_t cursor_u8(struct cursor *c) { return (uint8_t)take_low(c, 1); }
 uint16_t cursor_u16(struct cursor *c) { return (uint16_t)take_low(c, 2); }
 uint32_t cursor_u32(struct cursor *c) { return (uint32_t)take_low(c, 4); }
 uint64_t cursor_u64(struct cursor *c) { return take_low(c, 8); }
+
+void buf_put_f32(struct buf *b, float v) {
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    buf_put_u32(b, bits);
+}
+
+void buf_put_f64(struct buf *b, double v) {
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    buf_put_u64(b, bits);
+}
+
+float cursor_f32(struct cursor *c) {
+    uint32_t bits = cursor_u32(c);
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+double cursor_f64(struct cursor *c) {
+    uint64_t bits = cursor_u64(c);
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}

@@ -40,6 +40,8 @@ void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
+void buf_put_f32(struct buf *b, float v); /* the bits, as the integer of their size */
+void buf_put_f64(struct buf *b, double v);
 
 /* Reads little-endian binary front to back; once anything was short, failed is set and every later read gives 0. */
 struct cursor {
@@ -51,6 +53,8 @@ uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c);
 uint32_t cursor_u32(struct cursor *c);
 uint64_t cursor_u64(struct cursor *c);
+float cursor_f32(struct cursor *c);
+double cursor_f64(struct cursor *c);
 struct slice cursor_bytes(struct cursor *c, size_t n);
 
 #endif

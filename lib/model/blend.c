@@ -102,44 +102,18 @@ void blend_judge(struct blend *b, uint32_t bucket, uint32_t learned_rank, uint32
     k->learned = k->start;
 }
 
-static void put_float(struct buf *out, float v) {
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    buf_put_u32(out, bits);
-}
-
-static void put_double(struct buf *out, double v) {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    buf_put_u64(out, bits);
-}
-
-static float get_float(struct cursor *c) {
-    uint32_t bits = cursor_u32(c);
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static double get_double(struct cursor *c) {
-    uint64_t bits = cursor_u64(c);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 void blend_encode(const struct blend *b, struct buf *out) {
     buf_put_u8(out, BLEND_BUCKETS);
     buf_put_u8(out, TERMS);
     for (uint32_t k = 0; k < BLEND_BUCKETS; k++) {
         const struct blend_bucket *from = &b->bucket[k];
-        for (int f = 0; f < TERMS; f++) put_float(out, from->weight[f]);
-        for (int f = 0; f < TERMS; f++) put_float(out, from->sum[f]);
-        put_float(out, from->step);
+        for (int f = 0; f < TERMS; f++) buf_put_f32(out, from->weight[f]);
+        for (int f = 0; f < TERMS; f++) buf_put_f32(out, from->sum[f]);
+        buf_put_f32(out, from->step);
         buf_put_u32(out, from->restarts);
-        put_double(out, from->learned);
-        put_double(out, from->start);
-        put_double(out, from->rankings);
+        buf_put_f64(out, from->learned);
+        buf_put_f64(out, from->start);
+        buf_put_f64(out, from->rankings);
     }
 }
 
@@ -149,13 +123,13 @@ int blend_decode(struct blend *b, struct slice bytes, struct err *e) {
         return err_set(e, ERR_CORRUPT, "blend", "not %u sets of %d weights", BLEND_BUCKETS, TERMS);
     for (uint32_t k = 0; k < BLEND_BUCKETS; k++) {
         struct blend_bucket *to = &b->bucket[k];
-        for (int f = 0; f < TERMS; f++) to->weight[f] = get_float(&c);
-        for (int f = 0; f < TERMS; f++) to->sum[f] = get_float(&c);
-        to->step = get_float(&c);
+        for (int f = 0; f < TERMS; f++) to->weight[f] = cursor_f32(&c);
+        for (int f = 0; f < TERMS; f++) to->sum[f] = cursor_f32(&c);
+        to->step = cursor_f32(&c);
         to->restarts = cursor_u32(&c);
-        to->learned = get_double(&c);
-        to->start = get_double(&c);
-        to->rankings = get_double(&c);
+        to->learned = cursor_f64(&c);
+        to->start = cursor_f64(&c);
+        to->rankings = cursor_f64(&c);
     }
     if (c.failed || c.n != 0)
         return err_set(e, ERR_CORRUPT, "blend", "%zu bytes are not what %u sets of %d weights need", bytes.n,
