@@ -108,8 +108,11 @@ static int check_field_names(const struct config *c, struct err *e) {
                   {"events.item", c->field_item},
                   {"events.type", c->field_type},
                   {"events.ts", c->field_ts},
-                  {"events.id", c->field_id}};
-    for (size_t f = 0; f < 5; f++) {
+                  {"events.id", c->field_id},
+                  {"events.word_features", c->word_features},
+                  {"events.band_features", c->band_features}};
+    const size_t n_own = 5; /* those of an event; the others name members of features */
+    for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
         struct slice name, other;
         size_t n = 0;
         for (const char *rest = fields[f].list; config_list_next(&rest, &name); n++) {
@@ -118,7 +121,7 @@ static int check_field_names(const struct config *c, struct err *e) {
             size_t same = 0;
             for (const char *own = fields[f].list; config_list_next(&own, &other);) same += slice_equal(name, other);
             if (same > 1) return clash(c, e, fields[f].option, NULL, "a name is listed twice");
-            for (size_t g = 0; g < f; g++)
+            for (size_t g = f < n_own ? 0 : n_own; g < f; g++)
                 for (const char *theirs = fields[g].list; config_list_next(&theirs, &other);)
                     if (slice_equal(name, other))
                         return clash(c, e, fields[f].option, fields[g].option, "one name cannot be read as two fields");

@@ -10,10 +10,12 @@
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
 
-#define EVENT_MAX_ID    256 /* bytes of a user, item, event or session id */
-#define EVENT_MAX_TYPES 16  /* configured behaviour types */
-#define EVENT_NO_TIME   INT64_MIN
-#define EVENT_MAX_DEPTH 16 /* nesting of a JSON event */
+#define EVENT_MAX_ID       256 /* bytes of a user, item, event or session id */
+#define EVENT_MAX_TYPES    16  /* configured behaviour types */
+#define EVENT_NO_TIME      INT64_MIN
+#define EVENT_MAX_DEPTH    16  /* nesting of a JSON event */
+#define EVENT_MAX_FEATURES 64  /* of one item */
+#define EVENT_MAX_FEATURE  128 /* bytes of one */
 
 enum event_kind {
     EVENT_BEHAVIOUR,  /* a configured type: learns */
@@ -69,6 +71,15 @@ struct event {
     int available;            /* 1, 0, or -1 when not said */
     int64_t expires_ms;       /* EVENT_NO_TIME when not said; -1 for null (never expires) */
     struct slice description; /* EVENT_ITEM, EVENT_USER: the whole event as it came (no _arrival), to be stored */
+    /* EVENT_ITEM: what categories and features say, each string once, in the order categories, bands and values, words:
+     *   cat:a, cat:a/b        each prefix of a category path (levels parted by / or >)
+     *   band:price=5          floor(log2 v) of a number above 0 whose name is among the rules' bands
+     *   f:brand=Acme          any other text, number or truth value, as it came; each element of a list
+     *   word:shoe             each word, in small letters, of a text whose name is among the rules' words
+     * At most EVENT_MAX_FEATURES of at most EVENT_MAX_FEATURE bytes; n_left_out counts what was too much or too long.
+     */
+    const struct slice *features; /* (n_features) */
+    size_t n_features, n_left_out;
 };
 
 /* What the decoder must know; made once from the configuration, read by any thread. */
@@ -80,6 +91,7 @@ struct event_rules {
         char name[4][33];
         size_t n;
     } user, item, type, ts, id;
+    struct event_names words, bands; /* names of features that are taken apart, or put into bands */
     size_t max_event_bytes, max_basket;
 };
 

@@ -166,7 +166,7 @@ int event_decode_fast(struct slice json, const struct event_context *c, struct e
     s.end = json.p + json.n;
     s.n_unknown = 0;
     raw.present = 0;
-    raw.n_items = raw.odd_item = 0;
+    raw.n_items = raw.odd_item = raw.n_features = 0; /* lists and objects are left to the other half */
     if (!take_object(&s, c->rules, &raw)) return -1;
     return (int)event_check(&raw, c, a, out, e);
 }

@@ -317,7 +317,8 @@ static enum event_reason check_item(struct check *k) {
     if (v && !event_time(v, &k->ev.expires_ms))
         return refuse_value(k, EVENT_BAD_FIELD, FIELD_EXPIRES, TIME_ALLOWED ", or null");
     if (!v && (k->raw->present >> FIELD_EXPIRES & 1)) k->ev.expires_ms = -1;
-    return take_description(k);
+    why = event_make_features(k->raw, k->c->rules, k->a, &k->ev, k->e);
+    return why == EVENT_OK ? take_description(k) : why;
 }
 
 static enum event_reason check_user(struct check *k) {

@@ -77,17 +77,6 @@ static struct slice name_of(void *it) { return slice_of(json_object_iter_key(it)
 
 static bool is_scalar(json_t *v) { return !json_is_object(v) && !json_is_array(v); }
 
-/* A feature is a scalar or a list of scalars. */
-static bool is_features(json_t *object) {
-    for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
-        json_t *v = json_object_iter_value(it);
-        if (json_is_object(v)) return false;
-        for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
-            if (!is_scalar(json_array_get(v, i))) return false;
-    }
-    return true;
-}
-
 /* text is the value as it came. */
 static enum event_reason take_value(struct parts *s, json_t *v, struct slice text, struct raw_value *out) {
     *out = (struct raw_value){.text = text};
@@ -125,19 +114,55 @@ static enum event_reason take_value(struct parts *s, json_t *v, struct slice tex
     return EVENT_OK;
 }
 
-static enum event_reason check_ids(struct parts *s, json_t *list, struct slice text, bool *ok) {
-    const char *p = text.p + 1;
-    *ok = true;
-    for (size_t i = 0; *ok && i < json_array_size(list); i++) {
-        struct raw_value id;
+static enum event_reason add_feature(struct parts *s, const struct raw_feature *f) {
+    struct event_raw *raw = &s->raw;
+    if (raw->n_features == EVENT_RAW_FEATURES) {
+        raw->n_more++;
+        return EVENT_OK;
+    }
+    if (!raw->features) raw->features = event_arena_take(s->a, EVENT_RAW_FEATURES * sizeof *raw->features);
+    if (!raw->features) return event_no_memory(s->e);
+    raw->features[raw->n_features++] = *f;
+    return EVENT_OK;
+}
+
+/* One scalar, or each of a list. *ok is cleared by an object, a list in a list, and a category that is no id. */
+static enum event_reason add_scalars(struct parts *s, json_t *v, struct slice text, struct raw_feature *f, bool *ok) {
+    const bool list = json_is_array(v);
+    const char *p = list ? text.p + 1 : text.p;
+    enum event_reason why = EVENT_OK;
+    for (size_t i = 0, n = list ? json_array_size(v) : 1; i < n && *ok && why == EVENT_OK; i++) {
+        json_t *one = list ? json_array_get(v, i) : v;
         p = next_value(p);
         const char *end = after_value(p);
-        enum event_reason why = take_value(s, json_array_get(list, i), slice_of(p, (size_t)(end - p)), &id);
-        if (why != EVENT_OK) return why;
-        *ok = event_is_id(&id);
+        *ok = is_scalar(one);
+        if (*ok) why = take_value(s, one, slice_of(p, (size_t)(end - p)), &f->value);
+        if (*ok && why == EVENT_OK && f->category) *ok = event_is_id(&f->value);
+        if (*ok && why == EVENT_OK) why = add_feature(s, f);
         p = end;
     }
-    return EVENT_OK;
+    return why;
+}
+
+/* The members of features. */
+static enum event_reason take_features(struct parts *s, json_t *object, struct slice text, bool *ok) {
+    const char *p = text.p + 1;
+    enum event_reason why = EVENT_OK;
+    *ok = true;
+    for (void *it = json_object_iter(object); it && *ok && why == EVENT_OK; it = json_object_iter_next(object, it)) {
+        struct raw_feature f = {.name = name_of(it)};
+        p = member_value(next_value(p), f.name);
+        const struct slice value = slice_of(p, (size_t)(after_value(p) - p));
+        p += value.n;
+        why = add_scalars(s, json_object_iter_value(it), value, &f, ok);
+    }
+    return why;
+}
+
+static enum event_reason take_categories(struct parts *s, json_t *list, struct slice text, bool *ok) {
+    struct raw_feature f = {.category = true};
+    *ok = true;
+    return add_scalars(s, list, text, &f, ok);
 }
 
 static enum event_reason refuse_twice(struct parts *s, const char *field, struct slice name) {
@@ -209,9 +234,10 @@ static enum event_reason take_members(struct parts *s, json_t *root) {
         enum event_reason why = take_value(s, v, text, into);
         if (why == EVENT_OK && f == FIELD_ITEMS && into->kind == RAW_LIST) why = take_items(s, v, text);
         if (why == EVENT_OK && f == FIELD_CATEGORIES && into->kind == RAW_LIST)
-            why = check_ids(s, v, text, &into->shape_ok);
+            why = take_categories(s, v, text, &into->shape_ok);
+        if (why == EVENT_OK && f == FIELD_FEATURES && into->kind == RAW_OBJECT)
+            why = take_features(s, v, text, &into->shape_ok);
         if (why != EVENT_OK) return why;
-        if (f == FIELD_FEATURES && into->kind == RAW_OBJECT) into->shape_ok = is_features(v);
         if (f == FIELD_ARRIVAL) {
             s->raw.arrival_first = it == first;
             s->raw.arrival_end = p;

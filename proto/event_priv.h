@@ -36,6 +36,14 @@ struct raw_value {
     bool shape_ok; /* LIST: holds ids only (as categories must). OBJECT: is as features must be */
 };
 
+/* One category, or one scalar of features: of a list each element. */
+struct raw_feature {
+    bool category;
+    struct slice name; /* of a member of features; lives until event_check returns */
+    struct raw_value value;
+};
+#define EVENT_RAW_FEATURES 256u /* most that are looked at */
+
 /* One element of items. */
 struct raw_element {
     bool has_id, has_quantity, has_price;
@@ -52,6 +60,8 @@ struct event_raw {
     struct raw_element *elements; /* of items, where that is a list of at most max_basket */
     size_t n_items;               /* members of items, where that is a list */
     size_t odd_item;              /* the first member of items that is no id and no object; n_items when none */
+    struct raw_feature *features; /* (n_features) as they came */
+    size_t n_features, n_more;    /* more of them than EVENT_RAW_FEATURES */
 };
 
 /* The known field that a top-level name stands for. */
@@ -64,6 +74,10 @@ extern const char *const event_field_names[FIELD_UNKNOWN + 1];
 /* Makes an event of the members: every check of meaning, for both halves. */
 enum event_reason event_check(const struct event_raw *raw, const struct event_context *c, struct event_arena *a,
                               struct event *out, struct err *e);
+
+/* Makes ev->features of the raw ones. EVENT_OK or EVENT_NO_MEMORY. */
+enum event_reason event_make_features(const struct event_raw *raw, const struct event_rules *rules,
+                                      struct event_arena *a, struct event *ev, struct err *e);
 
 /* Fills *e with the field, the value (shortened) and what is allowed; returns why. */
 enum event_reason event_refuse(struct err *e, enum event_reason why, const char *field, struct slice value,

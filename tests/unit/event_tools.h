@@ -17,7 +17,8 @@ static inline void tools_rules(struct event_rules *r) {
     for (size_t t = 0; t < r->n_types; t++) memcpy(r->types[t], types[t], strlen(types[t]));
     if (event_names_parse("user,user_id", &r->user, NULL) || event_names_parse("item, item_id", &r->item, NULL) ||
         event_names_parse("type,event_type", &r->type, NULL) || event_names_parse("ts,timestamp", &r->ts, NULL) ||
-        event_names_parse("id,event_id", &r->id, NULL))
+        event_names_parse("id,event_id", &r->id, NULL) || event_names_parse("title,name", &r->words, NULL) ||
+        event_names_parse("price", &r->bands, NULL))
         abort();
 }
 
@@ -42,6 +43,9 @@ static inline int tools_same_event(const struct event *a, const struct event *b,
             !tools_same_double(a->items[i].quantity, b->items[i].quantity) ||
             !tools_same_double(a->items[i].price, b->items[i].price))
             return 0;
+    if (a->n_features != b->n_features || a->n_left_out != b->n_left_out) return 0;
+    for (size_t i = 0; i < a->n_features; i++)
+        if (!slice_equal(a->features[i], b->features[i])) return 0;
     return !descriptions || slice_equal(a->description, b->description);
 }
 
