@@ -334,6 +334,7 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
         break;
     case EVENT_ITEM:
         rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e);
+        if (rc == 0) atomic_fetch_add_explicit(&m->stats.features_left_out, ev->n_left_out, memory_order_relaxed);
         break;
     case EVENT_USER:
         rc = model_describe_user(m, ev->user, ev->description, e);

@@ -38,6 +38,7 @@ struct model_stats {          /* relaxed atomics, any thread */
     _Atomic uint64_t late;                          /* events older than the model clock */
     _Atomic uint64_t forgotten;                     /* entries dropped from user rows at params.user_items */
     _Atomic uint64_t items_full, items, live;
+    _Atomic uint64_t features_left_out; /* of descriptions: too many, or too long */
 };
 
 struct model {
