@@ -24,7 +24,7 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
     h->n = h->n_known = 0;
     for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
         if ((uint16_t)item_generation(t, entries[k].row) != entries[k].generation) continue;
-        if (entries[k].types & p->negative_types) continue;
+        if (!user_entry_tells(&entries[k], p)) continue;
         float w = h->n_known < p->history ? entry_weight(p, &entries[k], at_ms) * decay : 0;
         decay *= p->history_decay;
         h->parts[h->n_known++] = (struct history_part){entries[k].row, w};

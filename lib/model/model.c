@@ -135,17 +135,21 @@ static double trend_add(double trend, double shift) {
     return high + fm_log2(1 + fm_exp2(low - high));
 }
 
-static void count_event(struct model *m, uint32_t row, int64_t t) {
+static float weight_of(const struct model_event *ev) { return ev->treatment ? ev->treatment->weight : 1; }
+static bool stays_apart(const struct model_event *ev) { return ev->treatment && ev->treatment->apart; }
+
+static void count_event(struct model *m, uint32_t row, int64_t t, float weight) {
     const struct model_params *p = &m->params;
     struct item_head *head = item_head(m->items, row), next = *head;
+    double shift = weight != 1 ? fm_log2((double)weight) : 0;
     for (int h = 0; h < MODEL_TRENDS; h++)
-        next.trend[h] = trend_add(next.trend[h], (double)t / (double)p->trend_half_life_ms[h]);
+        next.trend[h] = trend_add(next.trend[h], (double)t / (double)p->trend_half_life_ms[h] + shift);
     double late = (double)(t - next.count_ms) / (double)p->count_half_life_ms;
     if (late >= 0) {
-        next.count = next.count * (float)fm_exp2(-late) + 1;
+        next.count = next.count * (float)fm_exp2(-late) + weight;
         next.count_ms = t;
     } else {
-        next.count += (float)fm_exp2(late);
+        next.count += (float)fm_exp2(late) * weight;
     }
     items_set_live(m->items, row, true);
     next.live = head->live;
@@ -178,14 +182,31 @@ static uint32_t find_entry(const struct user_entry *entries, uint32_t n, uint32_
     return n;
 }
 
-static void remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row,
+static void note_use(const struct model_params *p, struct user_entry *entry, uint32_t type) {
+    if (!is_negative(p, type)) entry->types = (uint16_t)(entry->types & ~p->negative_types);
+    entry->types = (uint16_t)(entry->types | 1u << type);
+    if (entry->count < UINT16_MAX) entry->count = (uint16_t)(entry->count + 1) & UINT16_MAX;
+}
+
+/* True when the item is the newest of the user's now. An event that stays apart leaves an item that he has where it is.
+ */
+static bool remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row,
                           const struct model_event *ev) {
-    struct user_entry *entries = user_entries(user, m->params.dim);
-    struct user_entry entry = {.row = row, .generation = (uint16_t)item_head(m->items, row)->generation};
+    const struct model_params *p = &m->params;
+    struct user_entry *entries = user_entries(user, p->dim);
+    struct user_entry entry = {.row = row & USER_ROW_BITS,
+                               .generation = (uint16_t)item_head(m->items, row)->generation};
+    bool apart = stays_apart(ev);
+    if (at < user->n && apart) {
+        bool told = user_entry_tells(&entries[at], p);
+        note_use(p, &entries[at], ev->type);
+        if (!told) entries[at].apart = 1;
+        return false;
+    }
     if (at < user->n) {
         entry = entries[at];
-    } else if (user->n >= m->params.user_items) { /* more when params.user_items was larger once */
-        uint32_t drop = user->n - m->params.user_items;
+    } else if (user->n >= p->user_items) { /* more when params.user_items was larger once */
+        uint32_t drop = user->n - p->user_items;
         memmove(entries, entries + drop, (user->n - drop) * sizeof *entries);
         user->n -= drop;
         at = 0;
@@ -195,11 +216,11 @@ static void remember_item(struct model *m, struct user_row *user, uint32_t at, u
         memmove(entries + at, entries + at + 1, (user->n - at - 1) * sizeof *entries);
         user->n--;
     }
-    if (!is_negative(&m->params, ev->type)) entry.types = (uint16_t)(entry.types & ~m->params.negative_types);
-    entry.types = (uint16_t)(entry.types | 1u << ev->type);
+    entry.apart = apart;
     if ((uint64_t)ev->ts_ms > entry.time_ms) entry.time_ms = (uint64_t)ev->ts_ms & ((UINT64_C(1) << 48) - 1);
-    if (entry.count < UINT16_MAX) entry.count = (uint16_t)(entry.count + 1) & UINT16_MAX;
+    note_use(p, &entry, ev->type);
     entries[user->n++] = entry;
+    return true;
 }
 
 /* Weights matter relative to each other: a log of purchases alone learns as one of clicks alone. 1 / (mean weight of
@@ -212,8 +233,9 @@ static float relative_weight(struct model *m, uint32_t type) {
     return m->weights.sum > 0 ? (float)(m->weights.n / m->weights.sum) : 1;
 }
 
-/* What the user does not want: a recent item of his, drawn, is learned as better. Nothing is counted. */
-static void learn_unwanted(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
+/* What the user does not want: a recent item of his, drawn, is learned as better. Nothing is counted. As remember_item.
+ */
+static bool learn_unwanted(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
                            const struct model_event *ev, uint32_t index, float late_weight) {
     const struct model_params *p = &m->params;
     uint32_t row = rows[index], better[MODEL_MAX_HISTORY], n = 0;
@@ -222,18 +244,18 @@ static void learn_unwanted(struct model *m, struct user_row *user, const struct 
     place.index = index;
     for (size_t k = 0; k < h->n_known; k++)
         if (h->parts[k].row != row) better[n++] = h->parts[k].row;
-    float w = p->types[ev->type].weight * late_weight * relative_weight(m, ev->type);
+    float w = p->types[ev->type].weight * late_weight * weight_of(ev) * relative_weight(m, ev->type);
     if (n > 0 && w > 0) {
         uint64_t bits = draw_bits(draw_key(p->seed, &place, DRAW_SWAP), 0);
         struct learn_target target = {
             .item = better[draw_below(bits, n)], .weight = w, .count = 1, .place = &place, .over = row};
         learn_pair(m->learn, m, user, h, &target);
     }
-    remember_item(m, user, at, row, ev);
     used_add(m->used, row);
+    return remember_item(m, user, at, row, ev);
 }
 
-static void learn_item(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
+static bool learn_item(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
                        const struct model_event *ev, uint32_t index, float late_weight) {
     uint32_t row = rows[index];
     const struct model_params *p = &m->params;
@@ -241,7 +263,7 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
     uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
     float w = p->types[ev->type].weight;
     if (at < user->n && !p->types[ev->type].repeats) w -= best_weight(p, entries[at].types);
-    w *= late_weight;
+    w *= late_weight * weight_of(ev);
     forget_item(m, row, ev->ts_ms);
     if (w > 0) {
         struct draw_place place = ev->place;
@@ -255,9 +277,9 @@ static void learn_item(struct model *m, struct user_row *user, const struct hist
         pairs_count(m, h, rows, index, w / p->types[ev->type].weight, ev->ts_ms);
     }
     if (at < user->n) add_stat(&m->stats.repeats, 1);
-    count_event(m, row, ev->ts_ms);
-    remember_item(m, user, at, row, ev);
+    count_event(m, row, ev->ts_ms, weight_of(ev));
     used_add(m->used, row);
+    return remember_item(m, user, at, row, ev);
 }
 
 /* The items of a basket in order, each with the history of before the basket: those of them that it holds have moved to
@@ -267,11 +289,9 @@ static void learn_items(struct model *m, struct user_row *user, struct history *
     uint32_t moved = 0;
     for (uint32_t k = 0; k < ev->n_items; k++) {
         if (k > 0) history_of(h, m->items, user_entries(user, m->params.dim), user->n - moved, now(m, ev));
-        if (is_negative(&m->params, ev->type))
-            learn_unwanted(m, user, h, rows, ev, k, late_weight);
-        else
-            learn_item(m, user, h, rows, ev, k, late_weight);
-        moved += !pairs_among(rows, k, rows[k]);
+        bool newest = is_negative(&m->params, ev->type) ? learn_unwanted(m, user, h, rows, ev, k, late_weight)
+                                                        : learn_item(m, user, h, rows, ev, k, late_weight);
+        moved += newest && !pairs_among(rows, k, rows[k]);
         if (moved > user->n) moved = user->n; /* of a basket longer than what is remembered */
     }
 }

@@ -82,13 +82,19 @@ bool model_seen(const struct model *m, struct hash128 id);
 int model_prepare(struct model *m) ERR_MUST_CHECK;
 void model_remember(struct model *m, struct hash128 id); /* of an accepted event */
 
+struct model_treatment { /* what is said of an event beside its type */
+    float weight;        /* > 0: multiplies what it teaches and counts */
+    bool apart;          /* its items do not enter the user's history; he has them all the same */
+};
+
 struct model_event {
     struct draw_place place; /* index is set by the model */
     uint32_t type;           /* index into params.types */
     struct slice user;
     const struct slice *items;
     size_t n_items;
-    int64_t ts_ms; /* from model_event_time */
+    int64_t ts_ms;                           /* from model_event_time */
+    const struct model_treatment *treatment; /* NULL: weight 1, and it enters the history */
 };
 /* Learns one behaviour event: items in order, each judged from the state before the first. ERR_FULL in field "items"
  * (max_items): refused, nothing changed. ERR_FULL in field "users" (see users_touch), ERR_CORRUPT and ERR_NOMEM: not

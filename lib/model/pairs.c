@@ -21,6 +21,7 @@ int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *ro
     prefetch_rows(m, entries, user->n, rows, n);
     for (uint32_t k = user->n; k-- > 0 && found < wanted && rc == 0;) {
         if ((uint16_t)item_generation(m->items, entries[k].row) != entries[k].generation) continue;
+        if (!user_entry_tells(&entries[k], &m->params)) continue; /* as history_of does */
         rc = neighbours_touch(s, NEIGHBOUR_FORWARD, entries[k].row, n, e);
         if (rc == 0 && (found == 0 || n > 1)) rc = neighbours_touch(s, NEIGHBOUR_SUCCESSOR, entries[k].row, n, e);
         found++;

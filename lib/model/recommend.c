@@ -137,7 +137,7 @@ static uint32_t history_entries(const struct items *t, const struct recommend_re
         while (seen < n && entries[most - 1 - seen].row != row) seen++;
         if (seen < n) continue;
         n++;
-        entries[most - n] = (struct user_entry){.row = row,
+        entries[most - n] = (struct user_entry){.row = row & USER_ROW_BITS,
                                                 .generation = generation_of(t, row),
                                                 .types = (uint16_t)~p->negative_types,
                                                 .time_ms = (uint64_t)at_ms & ((UINT64_C(1) << 48) - 1)};

@@ -18,12 +18,15 @@
 #include "lib/model/params.h"
 
 struct user_entry { /* one item the user has used; oldest first */
-    uint32_t row;
+    uint32_t row : 31;
+    uint32_t apart : 1;  /* he has it, and it is no part of his history */
     uint16_t generation; /* of the item row, low 16 bits: an entry of another generation names an erased item */
     uint16_t types;      /* bit per event type */
     uint64_t time_ms : 48;
     uint64_t count : 16;
 };
+
+#define USER_ROW_BITS 0x7fffffffu /* of an item row in an entry */
 
 struct user_row {            /* immutable once published */
     uint64_t interval;       /* checkpoint interval in which it was made */
@@ -38,6 +41,10 @@ struct user_row {            /* immutable once published */
 
 static inline struct user_entry *user_entries(const struct user_row *r, uint32_t dim) {
     return (struct user_entry *)(void *)((char *)(uintptr_t)r->p + sizeof(float) * dim);
+}
+/* Whether the entry's item is part of the user's history, provided that the item still exists. */
+static inline bool user_entry_tells(const struct user_entry *e, const struct model_params *p) {
+    return !e->apart && !(e->types & p->negative_types);
 }
 static inline struct slice user_id(const struct user_row *r, uint32_t dim) {
     return slice_of((const char *)(user_entries(r, dim) + r->cap), r->id_bytes);

@@ -25,7 +25,7 @@ void user_encode(const struct user_row *r, uint32_t dim, struct buf *out) {
     for (uint32_t k = 0; k < dim; k++) buf_put_u32(out, float_bits(r->p[k]));
     const struct user_entry *entries = user_entries(r, dim);
     for (uint32_t k = 0; k < r->n; k++) {
-        buf_put_u32(out, entries[k].row);
+        buf_put_u32(out, entries[k].row | (uint32_t)entries[k].apart << 31);
         buf_put_u16(out, entries[k].generation);
         buf_put_u16(out, entries[k].types);
         buf_put_u64(out, (uint64_t)entries[k].count << 48 | entries[k].time_ms);
@@ -51,7 +51,9 @@ static int decode(const struct users *u, struct slice id, struct slice bytes, st
     for (uint32_t k = 0; k < dim; k++) r->p[k] = bits_float(cursor_u32(&c));
     struct user_entry *entries = user_entries(r, dim);
     for (uint32_t k = 0; k < n; k++) {
-        entries[k].row = cursor_u32(&c);
+        uint32_t row = cursor_u32(&c);
+        entries[k].row = row & USER_ROW_BITS;
+        entries[k].apart = (row & ~USER_ROW_BITS) != 0;
         entries[k].generation = cursor_u16(&c);
         entries[k].types = cursor_u16(&c);
         uint64_t w = cursor_u64(&c);

@@ -129,7 +129,8 @@ static void test_what_the_user_has_is_no_negative(void **state) {
     taste_learn(m, 0, 2000);
     used_set(m->used, m->items, NULL, 0);
     for (uint32_t k = 0; k < 60; k++)
-        used[k] = (struct user_entry){.row = k, .generation = (uint16_t)item_head(m->items, k)->generation};
+        used[k] =
+            (struct user_entry){.row = k & USER_ROW_BITS, .generation = (uint16_t)item_head(m->items, k)->generation};
     assert_int_equal(model_describe_item(m, items_id(m->items, 70), -1, TASTE_T0, slice_str("{}"), &e),
                      0); /* expired */
     used_set(m->used, m->items, used, 59);

@@ -222,7 +222,7 @@ static void ranks_by_the_request_history(void **state) {
                        items_find(w.m->items, item(7))};
     struct user_entry entries[3];
     for (int i = 0; i < 3; i++)
-        entries[i] = (struct user_entry){.row = rows[i], .types = 1}; /* item-9 where it is newest */
+        entries[i] = (struct user_entry){.row = rows[i] & USER_ROW_BITS, .types = 1}; /* item-9 where it is newest */
     struct recommend_request q = request("");
     struct recommend_answer a;
     q.history = history;

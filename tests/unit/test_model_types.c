@@ -13,6 +13,7 @@ enum { CLICK, DISLIKE, VIEW };
 
 static struct model *m;
 static struct recommend *r;
+static const struct model_treatment *treatment; /* of the events that follow */
 
 static void begin(struct model_params p) {
     p.n_types = 3;
@@ -25,6 +26,7 @@ static void begin(struct model_params p) {
 
 static int end(void **state) {
     (void)state;
+    treatment = NULL;
     recommend_free(r);
     model_free(m);
     return 0;
@@ -38,7 +40,8 @@ static void event(uint64_t n, unsigned user, unsigned item, uint32_t type, int64
                              .user = taste_id(u, 'u', user),
                              .items = &id,
                              .n_items = 1,
-                             .ts_ms = t};
+                             .ts_ms = t,
+                             .treatment = treatment};
     assert_int_equal(model_learn(m, &ev, NULL), 0);
     model_publish(m);
 }
@@ -89,6 +92,15 @@ static double margin(unsigned user, unsigned better, unsigned worse) {
         s[k] =
             (double)(m->kernel->dot(x, item_q(m->items, rows[k]), m->items->dim) + item_head(m->items, rows[k])->bias);
     return s[0] - s[1];
+}
+
+static int give(void *arg, struct slice id, struct buf *out, struct err *e) {
+    const struct buf *stored = arg;
+    (void)id;
+    (void)e;
+    buf_clear(out);
+    buf_add(out, stored->p, stored->n);
+    return 0;
 }
 
 static void unwanted_items(void **state) {
@@ -162,11 +174,134 @@ static void half_lives_by_type(void **state) {
     assert_true(sums[0] > 0 && sums[1] < 1e-3f * sums[0]);
 }
 
+/* As many of the newest items as pairs are counted with are unwanted ones: those before them are counted with. */
+static void unwanted_items_make_way_in_pairs(void **state) {
+    (void)state;
+    begin(taste_params());
+    taste_learn(m, 0, 2000);
+    int64_t t = m->clock_ms;
+    for (unsigned k = 0; k < 12; k++) event(5000 + k, 900, k, CLICK, t);
+    for (unsigned k = 0; k < 10; k++) event(5100 + k, 900, 30 + k, DISLIKE, t);
+    event(5200, 900, 150, CLICK, t);
+    static struct neighbour_list list;
+    assert_int_equal(neighbours_peek(m->neighbours, NEIGHBOUR_BACKWARD, row_of(150), &list, NULL), 0);
+    bool found = false;
+    for (uint32_t k = 0; k < list.n; k++) found = found || list.row[k] == row_of(11);
+    assert_true(found);
+}
+
+/* A treatment of weight w: the step, the counts and the trends of an event are w times those of one without. */
+static void weights_of_single_events(void **state) {
+    (void)state;
+    static const float weights[] = {1, 0.25f, 3};
+    double sum[3], count[3], trend[3];
+    for (int k = 0; k < 3; k++) {
+        struct model_treatment w = {.weight = weights[k]};
+        begin(taste_params());
+        taste_learn(m, 0, 500);
+        int64_t t = m->clock_ms;
+        uint32_t row = row_of(7);
+        struct item_head before = *item_head(m->items, row);
+        treatment = k ? &w : NULL;
+        event(5000, 900, 7, CLICK, t);
+        const struct item_head *after = item_head(m->items, row);
+        double age = (double)(t - before.count_ms) / (double)m->params.count_half_life_ms;
+        sum[k] = (double)(after->q_sum - before.q_sum);
+        count[k] = (double)after->count - (double)before.count * exp2(-age);
+        double shift = (double)t / (double)m->params.trend_half_life_ms[1];
+        trend[k] = exp2(after->trend[1] - shift) - exp2(before.trend[1] - shift);
+        end(NULL);
+        m = NULL;
+        r = NULL;
+    }
+    for (int k = 0; k < 3; k++) {
+        double w = (double)weights[k];
+        assert_true(fabs(count[k] - w) < 1e-4 * w);
+        assert_true(fabs(trend[k] - w) < 1e-6 * w);
+        assert_true(sum[0] > 0 && fabs(sum[k] / sum[0] - w * w) < 1e-3 * w * w); /* of squares of gradients */
+    }
+}
+
+/* What stays apart is had and counted, and is no part of the history; an item that is one keeps its place. */
+static void items_apart_from_the_history(void **state) {
+    (void)state;
+    static const struct model_treatment apart = {.weight = 1, .apart = true};
+    begin(taste_params());
+    taste_learn(m, 0, 2000);
+    int64_t t = m->clock_ms;
+    event(5000, 900, 1, CLICK, t);
+    event(5001, 900, 2, CLICK, t);
+    treatment = &apart;
+    uint64_t pairs = m->stats.pairs;
+    event(5002, 900, 3, CLICK, t);
+    assert_int_equal(m->stats.pairs, pairs + 1); /* it teaches */
+    assert_false(in_history(900, 3));
+    assert_false(answered(900, 3, false)); /* he has it */
+    assert_true(answered(900, 3, true));
+    event(5003, 900, 3, CLICK, t);
+    assert_int_equal(m->stats.pairs, pairs + 1); /* and it is a repeat */
+    event(5004, 900, 1, CLICK, t + 1000);        /* a place in the history stays */
+    struct history h = history_now(900);
+    assert_int_equal(h.n_known, 2);
+    assert_int_equal(h.parts[0].row, row_of(2));
+    assert_int_equal(h.parts[1].row, row_of(1));
+    assert_int_equal(user_entries(user_of(900), m->params.dim)[0].time_ms, t);
+    event(5005, 900, 4, DISLIKE, t);
+    event(5006, 900, 4, CLICK, t); /* wanted again, and still apart */
+    assert_false(in_history(900, 4));
+    assert_true(answered(900, 4, true));
+
+    struct buf stored; /* the flag is stored */
+    struct user_row *back;
+    buf_init(&stored, 1 << 20);
+    user_encode(user_of(900), m->params.dim, &stored);
+    struct user_backing backing = {give, &stored};
+    struct model *other;
+    assert_int_equal(model_new(&m->params, m->kernel, 64u << 20, &backing, 2, &other, NULL), 0);
+    assert_int_equal(users_load(other->users, slice_str("u900"), &back, NULL), 0);
+    assert_memory_equal(user_entries(back, m->params.dim), user_entries(user_of(900), m->params.dim),
+                        back->n * sizeof(struct user_entry));
+    mem_free(back);
+    model_free(other);
+    buf_free(&stored);
+
+    treatment = NULL;
+    event(5007, 900, 3, CLICK, t);
+    assert_true(in_history(900, 3)); /* a plain event brings it in */
+}
+
+/* In a basket, too: each item is learned with the history of before it. */
+static void baskets_apart(void **state) {
+    (void)state;
+    static const struct model_treatment apart = {.weight = 1, .apart = true};
+    struct slice items[] = {slice_str("i1"), slice_str("i3"), slice_str("i4"), slice_str("i3")};
+    begin(taste_params());
+    taste_learn(m, 0, 2000);
+    event(5000, 900, 1, CLICK, m->clock_ms);
+    event(5001, 900, 2, CLICK, m->clock_ms);
+    struct model_event ev = {.place = {.source = 1, .offset = 5002},
+                             .user = slice_str("u900"),
+                             .items = items,
+                             .n_items = 4,
+                             .ts_ms = m->clock_ms,
+                             .treatment = &apart};
+    assert_int_equal(model_learn(m, &ev, NULL), 0);
+    model_publish(m);
+    struct history h = history_now(900);
+    assert_int_equal(h.n_known, 2);
+    assert_int_equal(h.parts[0].row, row_of(2));
+    assert_int_equal(user_of(900)->n, 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(unwanted_items, end),
         cmocka_unit_test_teardown(repeats_by_type, end),
         cmocka_unit_test_teardown(half_lives_by_type, end),
+        cmocka_unit_test_teardown(unwanted_items_make_way_in_pairs, end),
+        cmocka_unit_test_teardown(weights_of_single_events, end),
+        cmocka_unit_test_teardown(items_apart_from_the_history, end),
+        cmocka_unit_test_teardown(baskets_apart, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
