@@ -74,6 +74,14 @@ SET(set_events) {
             (double)api_load(&m->g->published_skipped[k]));
 }
 
+SET(set_rules) { /* on the main thread; see daemon/engine.h */
+    epoch_enter(m->model->epoch, DAEMON_READER_MAIN);
+    const struct reweight *w = engine_in_force(m->g);
+    for (size_t k = 0; k < w->n; k++)
+        put(m, metric, one("rule", w->rules[k].name), (double)api_load(&w->rules[k].matched));
+    epoch_leave(m->model->epoch, DAEMON_READER_MAIN);
+}
+
 /* --- sources --- */
 
 SET(set_source_up) {

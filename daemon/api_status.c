@@ -115,6 +115,36 @@ static const char *learning_state(const struct daemon *d) {
     return "running";
 }
 
+/* The reweighting rules in force. The learner may put others in their place meanwhile. */
+static void add_rules(struct buf *b, const struct daemon *d) {
+    struct epoch *epoch = d->engine->model->epoch;
+    epoch_enter(epoch, DAEMON_READER_MAIN);
+    const struct reweight *w = engine_in_force(d->engine);
+    open_object(b, "rules");
+    add_u64(b, "since", w->since);
+    name_of(b, "pending");
+    buf_add_str(b, learner_has_new_rules(d->learner) ? "true" : "false");
+    name_of(b, "in_force");
+    buf_add_char(b, '[');
+    for (size_t k = 0; k < w->n; k++) {
+        const struct reweight_rule *r = &w->rules[k];
+        buf_add_str(b, k ? ",{" : "{");
+        add_text(b, "name", r->name);
+        add_text(b, "types", r->types);
+        add_text(b, "sources", r->sources);
+        add_text(b, "from", r->from);
+        add_text(b, "until", r->until);
+        add_text(b, "attributes", r->attributes);
+        add_double(b, "weight", (double)r->weight);
+        name_of(b, "history");
+        buf_add_str(b, r->apart ? "false" : "true");
+        add_stat(b, "matched", &r->matched);
+        buf_add_char(b, '}');
+    }
+    buf_add_str(b, "]}");
+    epoch_leave(epoch, DAEMON_READER_MAIN);
+}
+
 static void add_hit_rate(struct buf *b, uint64_t hits, uint64_t misses) {
     add_double(b, "hit_rate", hits + misses ? (double)hits / (double)(hits + misses) : 1);
 }
@@ -228,6 +258,7 @@ API_HANDLER(api_get_status) {
     add_events(b, d->engine);
     add_sources(b, s->api);
     add_model(b, d);
+    add_rules(b, d);
     add_u64(b, "queue_bytes", inbox_bytes(d->inbox));
     add_checkpoint(b, d);
     add_intake(b, s->api);

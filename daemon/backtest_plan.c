@@ -32,7 +32,7 @@ static const struct config_option *option_of(struct slice name) {
     text[name.n] = '\0';
     char *dot = strchr(text, '.'), *last = strrchr(text, '.');
     if (!dot) return NULL;
-    bool group = strncmp(text, "type.", 5) == 0 || strncmp(text, "file.", 5) == 0;
+    bool group = strncmp(text, "type.", 5) == 0 || strncmp(text, "file.", 5) == 0 || strncmp(text, "rule.", 5) == 0;
     if (group && last == dot) return NULL;
     *dot = '\0';
     return config_option_find(text, group ? last + 1 : dot + 1);

@@ -86,11 +86,11 @@ static void capture_small(struct checkpoint *c) {
     buf_clear(&row);
     for (size_t t = 0; t < g->n_types; t++) buf_printf(&row, "%s%s", t ? "\n" : "", g->types[t]);
     add_small(c, STORE_META, slice_str("types"), slice_of(row.p, row.n));
-    c->epoch = g->epoch_dirty;
-    if (g->epoch_dirty) {
+    c->n_epochs = g->n_epochs;
+    for (size_t k = 0; k < g->n_epochs; k++) {
         buf_clear(&row);
-        engine_encode_epoch(g, &row);
-        add_small(c, STORE_JOURNAL, journal_key(g->epoch_sequence, 0, key), slice_of(row.p, row.n));
+        engine_encode_epoch(g, &g->epochs[k], &row);
+        add_small(c, STORE_JOURNAL, journal_key(g->epochs[k].sequence, 0, key), slice_of(row.p, row.n));
     }
     for (size_t k = 0; k < g->n_runs; k++) {
         buf_clear(&row);
@@ -205,7 +205,7 @@ void checkpoint_end(struct checkpoint *c, bool durable) {
     dedup_checkpoint_end(g->model->dedup, durable);
     if (durable) {
         buf_free(&c->ops);
-        if (c->epoch) g->epoch_dirty = false;
+        engine_drop_epochs(g, c->n_epochs);
         atomic_store_explicit(&g->durable_sequence, c->figures.sequence, memory_order_release);
     } else {
         give_back(c);
@@ -239,5 +239,5 @@ bool checkpoint_pressing(const struct engine *g) {
 }
 
 bool checkpoint_needed(const struct engine *g) {
-    return g->sequence != atomic_load_explicit(&g->durable_sequence, memory_order_relaxed) || g->epoch_dirty;
+    return g->sequence != atomic_load_explicit(&g->durable_sequence, memory_order_relaxed) || g->n_epochs > 0;
 }

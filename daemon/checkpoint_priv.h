@@ -17,9 +17,9 @@ struct checkpoint {
     size_t n_bad;
     uint64_t bad_next;
     struct user_list *users;
-    bool epoch;
-    struct buf row; /* scratch of the store thread */
-    void *block;    /* one item block */
+    size_t n_epochs; /* of the engine's that wait */
+    struct buf row;  /* scratch of the store thread */
+    void *block;     /* one item block */
     struct checkpoint_figures figures;
 };
 

@@ -20,6 +20,9 @@ static const char help[] =
     "  --kafka TOPIC...  topics of kafka.brokers\n"
     "  --journal DIR     data directory, not in use, whose journal gives the order; needed with more than one "
     "partition\n"
+    "  --rules WHICH     beside a journal: journal = those it notes, where it notes them (default); config = those of "
+    "the\n"
+    "                    configuration throughout\n"
     "  --into DIR        the new data directory\n"
     "  --json            the result as one JSON object\n";
 
@@ -45,8 +48,13 @@ static size_t take_list(int argc, char **argv, char *first, char **list, size_t 
 }
 
 int cmd_replay(int argc, char **argv) {
-    static const struct option options[] = {{"journal", 1, NULL, 'J'}, {"log", 1, NULL, 'L'},  {"source", 1, NULL, 'S'},
-                                            {"kafka", 1, NULL, 'K'},   {"into", 1, NULL, 'I'}, CMD_LONG};
+    static const struct option options[] = {{"journal", 1, NULL, 'J'},
+                                            {"log", 1, NULL, 'L'},
+                                            {"source", 1, NULL, 'S'},
+                                            {"kafka", 1, NULL, 'K'},
+                                            {"into", 1, NULL, 'I'},
+                                            {"rules", 1, NULL, 'R'},
+                                            CMD_LONG};
     static char *logs[MAX_INPUTS], *topics[MAX_INPUTS];
     struct cmd_common c = {0};
     struct progress progress = {.start_ns = clock_steady_ns(), .terminal = isatty(STDERR_FILENO)};
@@ -65,6 +73,11 @@ int cmd_replay(int argc, char **argv) {
         case 'S':
             o.source = optarg;
             break;
+        case 'R':
+            o.own_rules = strcmp(optarg, "config") == 0;
+            if (o.own_rules || strcmp(optarg, "journal") == 0) break;
+            fprintf(stderr, "rankd: --rules %s: allowed: journal, config\n", optarg);
+            return EXIT_BAD_USE;
         case 'L':
             o.n_logs = take_list(argc, argv, optarg, logs, o.n_logs);
             break;

@@ -45,6 +45,11 @@ int config_note_origin(struct config *c, const char *name, struct config_from fr
     return 0;
 }
 
+void config_drop_origins(struct config_origins *all) {
+    mem_free(all->path);
+    mem_free(all->v);
+}
+
 const char *config_from_text(const struct config *c, const char *name, struct config_from from, char *out,
                              size_t size) {
     switch (from.where) {
@@ -69,9 +74,18 @@ const char *config_from_text(const struct config *c, const char *name, struct co
 void config_groups(const struct config *c, struct config_group out[CONFIG_GROUPS]) {
     out[0] = (struct config_group){"type", c->types, sizeof c->types[0], c->n_types};
     out[1] = (struct config_group){"file", c->files, sizeof c->files[0], c->n_files};
+    out[2] = (struct config_group){"rule", c->rules, sizeof c->rules[0], c->n_rules};
 }
 
-static void clear_row(const char *group, void *row) {
+/* The group of a section "type.NAME", "file.NAME" or "rule.NAME", or NULL. */
+static const char *group_of(const char *section) {
+    static const char *const groups[] = {"type", "file", "rule"};
+    for (size_t g = 0; g < CONFIG_GROUPS; g++)
+        if (strncmp(section, groups[g], 4) == 0 && section[4] == '.') return groups[g];
+    return NULL;
+}
+
+void config_clear_row(const char *group, void *row) {
     for (size_t i = 0; i < config_n_options; i++)
         if (strcmp(config_options[i].section, group) == 0)
             config_value_clear(&config_options[i], config_at(&config_options[i], row));
@@ -88,22 +102,26 @@ static int default_row(const char *group, void *row) {
     return 0;
 }
 
+static size_t most_of(const char *group) {
+    return *group == 't' ? CONFIG_MAX_TYPES : *group == 'f' ? CONFIG_MAX_FILES : CONFIG_MAX_RULES;
+}
+
 /* The row of [GROUP.NAME], made with its defaults when it is new. name is at most 32 bytes. */
 static int group_row(struct config *c, const char *group, const char *name, void **row) {
-    bool type = *group == 't';
-    size_t *n = type ? &c->n_types : &c->n_files, size = type ? sizeof c->types[0] : sizeof c->files[0];
-    char *rows = type ? (char *)c->types : (char *)c->files;
+    size_t *n = *group == 't' ? &c->n_types : *group == 'f' ? &c->n_files : &c->n_rules;
+    size_t size = *group == 't' ? sizeof c->types[0] : *group == 'f' ? sizeof c->files[0] : sizeof c->rules[0];
+    char *rows = *group == 't' ? (char *)c->types : *group == 'f' ? (char *)c->files : (char *)c->rules;
     for (size_t i = 0; i < *n; i++) {
         *row = rows + i * size;
         if (strcmp(*row, name) == 0) return 0;
     }
-    if (*n == (type ? CONFIG_MAX_TYPES : CONFIG_MAX_FILES)) return ERR_FULL;
+    if (*n == most_of(group)) return ERR_FULL;
     *row = rows + *n * size;
     memset(*row, 0, size);
     snprintf(*row, 33, "%s", name);
     int rc = default_row(group, *row);
     if (rc) {
-        clear_row(group, *row);
+        config_clear_row(group, *row);
         return rc;
     }
     ++*n;
@@ -120,31 +138,28 @@ static bool is_reserved_type(const char *name) {
     return !strcmp(name, "impression") || !strcmp(name, "item") || !strcmp(name, "user") || !strcmp(name, "delete");
 }
 
-static int open_group(struct config *c, const char *section, const char *at, void **row, struct err *e) {
-    bool type = strncmp(section, "type.", 5) == 0;
+static int open_group(struct config *c, const char *group, const char *section, const char *at, void **row,
+                      struct err *e) {
     const char *name = section + 5;
     if (!config_name_valid(slice_str(name)))
         return err_set(e, ERR_SYNTAX, section, "%s: section [%s]: a name has 1 to 32 of a-z 0-9 - _", at, section);
-    if (type && is_reserved_type(name))
+    if (*group == 't' && is_reserved_type(name))
         return err_set(
             e, ERR_SYNTAX, section,
             "%s: section [%s]: impression, item, user and delete are types of rankd's own and cannot be configured", at,
             section);
-    int rc = group_row(c, type ? "type" : "file", name, row);
+    int rc = group_row(c, group, name, row);
     if (rc == ERR_FULL)
-        return err_set(e, rc, section, "%s: section [%s]: there are %d %s already, the most allowed", at, section,
-                       type ? CONFIG_MAX_TYPES : CONFIG_MAX_FILES, type ? "types" : "files");
+        return err_set(e, rc, section, "%s: section [%s]: there are %zu %ss already, the most allowed", at, section,
+                       most_of(group), group);
     return rc ? err_set(e, rc, section, "%s: section [%s]: memory was refused", at, section) : 0;
 }
 
-/* Finds what a section name stands for: its options' group ("type", "file" or its own name) and the row they are in. */
+/* Finds what a section name stands for: its options' group (of repeated ones, or its own name) and their row. */
 static int resolve(struct config *c, const char *section, const char *at, const char **group, void **row,
                    struct err *e) {
     *row = c;
-    if (strncmp(section, "type.", 5) == 0 || strncmp(section, "file.", 5) == 0) {
-        *group = *section == 't' ? "type" : "file";
-        return open_group(c, section, at, row, e);
-    }
+    if ((*group = group_of(section))) return open_group(c, *group, section, at, row, e);
     for (size_t i = 0; i < config_n_sections; i++) {
         *group = config_sections[i].name;
         if (strcmp(section, *group) == 0) return 0;
@@ -198,10 +213,9 @@ static int unknown_key(const char *section, const char *group, const char *key, 
     char near[CONFIG_MAX_NAME];
     for (size_t i = 0; i < config_n_options; i++)
         if (strcmp(config_options[i].key, key) == 0)
-            return err_set(
-                e, ERR_SYNTAX, section, "%s: unknown key %.80s in [%s]; the nearest known one is %s in [%s%s]", at, key,
-                section, key, config_options[i].section,
-                strcmp(config_options[i].section, "type") && strcmp(config_options[i].section, "file") ? "" : ".NAME");
+            return err_set(e, ERR_SYNTAX, section,
+                           "%s: unknown key %.80s in [%s]; the nearest known one is %s in [%s%s]", at, key, section,
+                           key, config_options[i].section, config_option_grouped(&config_options[i]) ? ".NAME" : "");
     config_nearest(group, key, near, sizeof near);
     return err_set(e, ERR_SYNTAX, section, "%s: unknown key %.80s in [%s]; the nearest known one is %s", at, key,
                    section, near);
@@ -291,7 +305,7 @@ static char *trim(char *s) {
     return s;
 }
 
-/* "section.key=value"; in type.NAME.key and file.NAME.key the section is the part before the second dot. */
+/* "section.key=value"; in GROUP.NAME.key the section is the part before the second dot. */
 static int load_override(struct config *c, const char *text, struct err *e) {
     char *copy = config_text_copy(text, strlen(text));
     if (!copy) return err_set(e, ERR_NOMEM, "-o", "-o: memory was refused");
@@ -300,7 +314,7 @@ static int load_override(struct config *c, const char *text, struct err *e) {
     if (equals) {
         *equals = '\0';
         dot = strchr(copy, '.');
-        if (dot && (strncmp(copy, "type.", 5) == 0 || strncmp(copy, "file.", 5) == 0)) dot = strchr(dot + 1, '.');
+        if (dot && group_of(copy)) dot = strchr(dot + 1, '.');
     }
     if (dot) {
         *dot = '\0';
@@ -320,8 +334,17 @@ static void finish_groups(struct config *c) {
     for (size_t i = 0; i < c->n_types; i++)
         if (c->types[i].enabled) c->types[kept++] = c->types[i];
     c->n_types = kept;
+    kept = 0;
+    for (size_t i = 0; i < c->n_rules; i++) {
+        if (c->rules[i].enabled)
+            c->rules[kept++] = c->rules[i];
+        else
+            config_clear_row("rule", &c->rules[i]);
+    }
+    c->n_rules = kept;
     qsort(c->types, c->n_types, sizeof c->types[0], by_name);
     qsort(c->files, c->n_files, sizeof c->files[0], by_name);
+    qsort(c->rules, c->n_rules, sizeof c->rules[0], by_name);
 }
 
 int config_load(struct config *c, const char *path, char *const *overrides, size_t n, struct err *e) {
@@ -343,17 +366,14 @@ void config_free(struct config *c) {
     config_groups(c, groups);
     for (size_t g = 0; g < CONFIG_GROUPS; g++)
         for (size_t i = 0; i < groups[g].n; i++)
-            clear_row(groups[g].name, (char *)groups[g].rows + i * groups[g].row_size);
-    for (size_t i = 0; i < config_n_sections; i++) clear_row(config_sections[i].name, c);
+            config_clear_row(groups[g].name, (char *)groups[g].rows + i * groups[g].row_size);
+    for (size_t i = 0; i < config_n_sections; i++) config_clear_row(config_sections[i].name, c);
     for (size_t i = 0; i < c->n_kafka_pass; i++) {
         mem_free(c->kafka_pass[i].key);
         mem_free(c->kafka_pass[i].value);
     }
     mem_free(c->kafka_pass);
-    if (c->origins) {
-        mem_free(c->origins->path);
-        mem_free(c->origins->v);
-    }
+    if (c->origins) config_drop_origins(c->origins);
     mem_free(c->origins);
     memset(c, 0, sizeof *c);
 }

@@ -12,6 +12,7 @@
 
 #define CONFIG_MAX_TYPES 16
 #define CONFIG_MAX_FILES 16
+#define CONFIG_MAX_RULES 64
 #define CONFIG_TRENDS    3
 
 struct config_type { /* [type.NAME] */
@@ -25,6 +26,14 @@ struct config_type { /* [type.NAME] */
 struct config_file { /* [file.NAME]: one followed file */
     char name[33];   /* as above; the source's name is "file:NAME" */
     char *path, *type, *allowed_types;
+};
+
+struct config_rule {                                   /* [rule.NAME]: what some events weigh; see daemon/reweight.h */
+    char name[33];                                     /* as above */
+    bool enabled;                                      /* always true once loaded, as above */
+    char *types, *sources, *from, *until, *attributes; /* all of them must hold; empty ones do */
+    double weight;
+    bool history;
 };
 
 struct config_pass { /* kafka.rdkafka.KEY = VALUE */
@@ -64,6 +73,8 @@ struct config {
     size_t n_types;
     struct config_file files[CONFIG_MAX_FILES]; /* n_files of them */
     size_t n_files;
+    struct config_rule rules[CONFIG_MAX_RULES]; /* n_rules of them, sorted too */
+    size_t n_rules;
 
     char *kafka_brokers, *kafka_topics, *kafka_allowed_types, *kafka_start, *kafka_on_gap, *kafka_intake_topic;
     struct config_pass
@@ -99,19 +110,19 @@ struct config {
  * "section.key=value" in order. On failure *c is empty, which config_free takes. Main thread.
  *
  * Environment: RANKD_SECTION_KEY in upper case (RANKD_MODEL_DIM), for librdkafka RANKD_KAFKA_RDKAFKA_SASL_PASSWORD with
- * _ for each dot. [type.NAME] and [file.NAME] cannot be set there. RANKD_TEST_* is left to tests; any other RANKD_*
- * variable is an error like an unknown key.
+ * _ for each dot. [type.NAME], [file.NAME] and [rule.NAME] cannot be set there. RANKD_TEST_* is left to tests; any
+ * other RANKD_* variable is an error like an unknown key.
  *
- * Errors: ERR_MISSING or ERR_IO (the file cannot be read), ERR_NOMEM, ERR_FULL (too many types or files), ERR_SYNTAX
- * (unknown names, duplicates, text that is no value), ERR_RANGE (values out of range, options that contradict each
- * other). e->field is "section.key" or the section; e->text begins with the origin ("FILE:LINE:", "RANKD_X:", "-o:",
- * "default:") and names key, value, what is allowed and the nearest known name. */
+ * Errors: ERR_MISSING or ERR_IO (the file cannot be read), ERR_NOMEM, ERR_FULL (too many types, files or rules),
+ * ERR_SYNTAX (unknown names, duplicates, text that is no value), ERR_RANGE (values out of range, options that
+ * contradict each other). e->field is "section.key" or the section; e->text begins with the origin ("FILE:LINE:",
+ * "RANKD_X:", "-o:", "default:") and names key, value, what is allowed and the nearest known name. */
 int config_load(struct config *c, const char *path, char *const *overrides, size_t n, struct err *e) ERR_MUST_CHECK;
 void config_free(struct config *c);
 
 /* Copies from next (loaded the same way) what may change while running; appends one line "section.key" to refused for
- * every other difference ("type.NAME" or "file.NAME" for one added or removed). If the values that stay contradict the
- * new ones, or memory is refused, nothing is copied and all differences are listed.
+ * every other difference ("type.NAME" or "file.NAME" for one added or removed). Rules change as a whole. If the values
+ * that stay contradict the new ones, or memory is refused, nothing is copied and all differences are listed.
  *
  * A struct config belongs to the main thread once others run. Values they need are handed over by explicit calls: at
  * start as arguments, after a reload by main (log_set_level, http_server_set_limits and _set_tokens,
@@ -123,13 +134,19 @@ void config_reload(struct config *c, const struct config *next, struct buf *refu
  * look like secrets are masked and commented out. */
 void config_print(const struct config *c, struct buf *out);
 
-/* The options of one section ("model", "type", "file"; "" = all, which is etc/rankd.conf to the byte) with default,
- * range, unit and help. An unknown section appends nothing. */
+/* The options of one section ("model", "type", "file", "rule"; "" = all, which is etc/rankd.conf to the byte) with
+ * default, range, unit and help. An unknown section appends nothing. */
 void config_print_reference(const char *section, struct buf *out);
 
 /* "name=value\n" of every option that is part of the model's arithmetic (L), sorted, canonical ("24h" is "1d"): the
- * text whose hash is the configuration epoch. Includes the types. */
+ * text whose hash is the configuration epoch. Includes the types and the rules. */
 void config_learning_text(const struct config *c, struct buf *out);
+/* *out = c with the rules that such a text names in place of its own, as they stand there; it borrows everything else
+ * from c, and only config_drop_rules may be called on it. ERR_SYNTAX, ERR_RANGE: a rule that this program cannot read.
+ */
+int config_with_rules(const struct config *c, struct slice learning_text, struct config *out,
+                      struct err *e) ERR_MUST_CHECK;
+void config_drop_rules(struct config *c);
 
 /* Whether a term of the score is on under this configuration (names as terms_name gives them). */
 bool config_has_term(const struct config *c, const char *name);

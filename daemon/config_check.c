@@ -14,7 +14,7 @@
 #define MAX_TOPICS      64
 #define MAX_TOPIC_NAME  249 /* Kafka's own limit is the same */
 
-/* The option behind "section.key", "type.NAME.key" or "file.NAME.key", and its row. */
+/* The option behind "section.key", or "GROUP.NAME.key" of a group (whose names have four letters), and its row. */
 static const struct config_option *find(const struct config *c, const char *name, const void **row) {
     char group[CONFIG_MAX_NAME];
     struct config_group groups[CONFIG_GROUPS];
@@ -43,9 +43,7 @@ static void say(const struct config *c, const char *name, char *out, size_t size
     buf_free(&text);
 }
 
-/* "ORIGIN: a = VALUE contradicts b = VALUE (ORIGIN): why"; b may be NULL. */
-__attribute__((format(printf, 5, 6))) static int clash(const struct config *c, struct err *e, const char *a,
-                                                       const char *b, const char *fmt, ...) {
+int config_clash(const struct config *c, struct err *e, const char *a, const char *b, const char *fmt, ...) {
     char first[232], second[232], at[160], other[160], why[224];
     va_list args;
     va_start(args, fmt);
@@ -61,7 +59,7 @@ __attribute__((format(printf, 5, 6))) static int clash(const struct config *c, s
 
 /* ---- types ---- */
 
-static bool is_type(const struct config *c, struct slice name) {
+bool config_is_type(const struct config *c, struct slice name) {
     for (size_t i = 0; i < c->n_types; i++)
         if (slice_is(name, c->types[i].name)) return true;
     return false;
@@ -79,22 +77,22 @@ static void nearest_type(const struct config *c, struct slice name, char out[33]
     }
 }
 
-static int unknown_type(const struct config *c, const char *option, struct slice type, struct err *e) {
+int config_unknown_type(const struct config *c, const char *option, struct slice type, struct err *e) {
     char near[33] = "";
     nearest_type(c, type, near);
-    return clash(c, e, option, NULL, "unknown type %.*s; the nearest configured one is %s",
-                 (int)(type.n < 40 ? type.n : 40), type.p, near);
+    return config_clash(c, e, option, NULL, "unknown type %.*s; the nearest configured one is %s",
+                        (int)(type.n < 40 ? type.n : 40), type.p, near);
 }
 
 static int check_allowed(const struct config *c, const char *option, const char *list, struct err *e) {
     static const char *const own[] = {"impression", "item", "user", "delete"};
     struct slice item;
     if (strcmp(list, "behaviour") == 0 || strcmp(list, "all") == 0) return 0;
-    if (*list == '\0') return clash(c, e, option, NULL, "allowed: behaviour, all, or a list of types");
+    if (*list == '\0') return config_clash(c, e, option, NULL, "allowed: behaviour, all, or a list of types");
     for (const char *rest = list; config_list_next(&rest, &item);) {
-        bool known = is_type(c, item);
+        bool known = config_is_type(c, item);
         for (size_t i = 0; i < 4; i++) known = known || slice_is(item, own[i]);
-        if (!known) return unknown_type(c, option, item, e);
+        if (!known) return config_unknown_type(c, option, item, e);
     }
     return 0;
 }
@@ -117,16 +115,17 @@ static int check_field_names(const struct config *c, struct err *e) {
         size_t n = 0;
         for (const char *rest = fields[f].list; config_list_next(&rest, &name); n++) {
             if (name.n > MAX_FIELD_NAME || n == MAX_FIELD_NAMES)
-                return clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
+                return config_clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
             size_t same = 0;
             for (const char *own = fields[f].list; config_list_next(&own, &other);) same += slice_equal(name, other);
-            if (same > 1) return clash(c, e, fields[f].option, NULL, "a name is listed twice");
+            if (same > 1) return config_clash(c, e, fields[f].option, NULL, "a name is listed twice");
             for (size_t g = f < n_own ? 0 : n_own; g < f; g++)
                 for (const char *theirs = fields[g].list; config_list_next(&theirs, &other);)
                     if (slice_equal(name, other))
-                        return clash(c, e, fields[f].option, fields[g].option, "one name cannot be read as two fields");
+                        return config_clash(c, e, fields[f].option, fields[g].option,
+                                            "one name cannot be read as two fields");
         }
-        if (n == 0) return clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
+        if (n == 0) return config_clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
     }
     return 0;
 }
@@ -136,11 +135,12 @@ static int check_events(const struct config *c, struct err *e) {
         return err_set(e, ERR_RANGE, "type", "every type has enabled = no: there is nothing to learn from");
     int rc = check_field_names(c, e);
     if (rc) return rc;
-    if (c->dim % 16 != 0) return clash(c, e, "model.dim", NULL, "allowed: a multiple of 16 from 16 to 256");
+    if (c->dim % 16 != 0) return config_clash(c, e, "model.dim", NULL, "allowed: a multiple of 16 from 16 to 256");
     if (c->history > c->user_items)
-        return clash(c, e, "model.history", "model.user_items", "the history is taken from the items remembered");
+        return config_clash(c, e, "model.history", "model.user_items",
+                            "the history is taken from the items remembered");
     if (c->queue_bytes < c->max_event_bytes)
-        return clash(c, e, "learner.queue_bytes", "events.max_event_bytes", "one event must fit into the queue");
+        return config_clash(c, e, "learner.queue_bytes", "events.max_event_bytes", "one event must fit into the queue");
     return 0;
 }
 
@@ -162,8 +162,8 @@ static int check_shares(const struct config *c, struct err *e) {
         }
     }
     if (sum <= 1 + 1e-9) return 0;
-    return clash(c, e, names[first], names[second],
-                 "recent_share, popular_share and hard_share are parts of the negatives and add up to %g", sum);
+    return config_clash(c, e, names[first], names[second],
+                        "recent_share, popular_share and hard_share are parts of the negatives and add up to %g", sum);
 }
 
 static int check_terms(const struct config *c, struct err *e) {
@@ -173,18 +173,19 @@ static int check_terms(const struct config *c, struct err *e) {
         if (slice_is(name, "all")) continue;
         if (name.n > 0 && name.p[0] == '-') name = slice_of(name.p + 1, name.n - 1);
         while (f < TERMS && !slice_is(name, terms_name(f))) f++;
-        if (f == TERMS) return clash(c, e, "model.terms", NULL, "allowed: all, names of terms of the score, and -name");
+        if (f == TERMS)
+            return config_clash(c, e, "model.terms", NULL, "allowed: all, names of terms of the score, and -name");
     }
     for (int f = 0; f < TERMS; f++)
         if (config_has_term(c, terms_name(f))) return 0;
-    return clash(c, e, "model.terms", NULL, "a score needs a term");
+    return config_clash(c, e, "model.terms", NULL, "a score needs a term");
 }
 
 static int check_model(const struct config *c, struct err *e) {
     if (c->label_smoothing > 0 && strcmp(c->loss, "sampled-softmax") != 0)
-        return clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
+        return config_clash(c, e, "model.label_smoothing", "model.loss", "only sampled-softmax has labels");
     if (c->normalise && c->row_half_life_ms > 0)
-        return clash(c, e, "model.row_half_life", "model.normalise", "rows of a fixed length cannot fade");
+        return config_clash(c, e, "model.row_half_life", "model.normalise", "rows of a fixed length cannot fade");
     int rc = check_shares(c, e);
     return rc < 0 ? rc : check_terms(c, e);
 }
@@ -215,22 +216,23 @@ static int check_topics(const struct config *c, struct err *e) {
     for (const char *rest = c->kafka_topics; config_list_next(&rest, &entry);) {
         struct slice topic = topic_of(entry, &type);
         if (!topic_valid(topic))
-            return clash(c, e, "kafka.topics", NULL,
-                         "allowed: topic[:type],... with topics of 1 to 249 of a-z A-Z 0-9 . _ -");
-        if (n == MAX_TOPICS) return clash(c, e, "kafka.topics", NULL, "allowed: at most %d topics", MAX_TOPICS);
+            return config_clash(c, e, "kafka.topics", NULL,
+                                "allowed: topic[:type],... with topics of 1 to 249 of a-z A-Z 0-9 . _ -");
+        if (n == MAX_TOPICS) return config_clash(c, e, "kafka.topics", NULL, "allowed: at most %d topics", MAX_TOPICS);
         for (size_t i = 0; i < n; i++)
             if (slice_equal(seen[i], topic))
-                return clash(c, e, "kafka.topics", NULL, "topic %.*s is listed twice", (int)topic.n, topic.p);
+                return config_clash(c, e, "kafka.topics", NULL, "topic %.*s is listed twice", (int)topic.n, topic.p);
         seen[n++] = topic;
         bool typed = topic.n < entry.n;
-        if (typed && *c->kafka_brokers && !is_type(c, type)) return unknown_type(c, "kafka.topics", type, e);
+        if (typed && *c->kafka_brokers && !config_is_type(c, type))
+            return config_unknown_type(c, "kafka.topics", type, e);
         intake = intake || slice_is(topic, c->kafka_intake_topic);
     }
     if (*c->kafka_brokers == '\0') return 0;
-    if (n == 0) return clash(c, e, "kafka.topics", "kafka.brokers", "a cluster without a topic to learn from");
+    if (n == 0) return config_clash(c, e, "kafka.topics", "kafka.brokers", "a cluster without a topic to learn from");
     if (!intake)
-        return clash(c, e, "kafka.intake_topic", "kafka.topics",
-                     "what intake writes would not be learned; name one of the topics");
+        return config_clash(c, e, "kafka.intake_topic", "kafka.topics",
+                            "what intake writes would not be learned; name one of the topics");
     return 0;
 }
 
@@ -239,14 +241,15 @@ static int check_files(const struct config *c, struct err *e) {
     for (size_t i = 0; i < c->n_files; i++) {
         const struct config_file *f = &c->files[i];
         snprintf(name, sizeof name, "file.%s.path", f->name);
-        if (*f->path == '\0') return clash(c, e, name, NULL, "a followed file needs its path");
+        if (*f->path == '\0') return config_clash(c, e, name, NULL, "a followed file needs its path");
         for (size_t j = 0; j < i; j++) {
             snprintf(other, sizeof other, "file.%s.path", c->files[j].name);
             if (strcmp(f->path, c->files[j].path) == 0)
-                return clash(c, e, name, other, "the same file would be learned twice");
+                return config_clash(c, e, name, other, "the same file would be learned twice");
         }
         snprintf(name, sizeof name, "file.%s.type", f->name);
-        if (*f->type && !is_type(c, slice_str(f->type))) return unknown_type(c, name, slice_str(f->type), e);
+        if (*f->type && !config_is_type(c, slice_str(f->type)))
+            return config_unknown_type(c, name, slice_str(f->type), e);
         snprintf(name, sizeof name, "file.%s.allowed_types", f->name);
         int rc = check_allowed(c, name, f->allowed_types, e);
         if (rc) return rc;
@@ -263,10 +266,11 @@ static int check_sources(const struct config *c, struct err *e) {
     if (rc) return rc;
     const char *from = c->kafka_start;
     if (strcmp(from, "earliest") != 0 && strcmp(from, "latest") != 0 && !clock_parse(slice_str(from), &start))
-        return clash(c, e, "kafka.start", NULL, "allowed: earliest, latest, or a time like 2024-05-01T00:00:00Z");
+        return config_clash(c, e, "kafka.start", NULL,
+                            "allowed: earliest, latest, or a time like 2024-05-01T00:00:00Z");
     if (strcmp(c->log_enabled, "no") == 0 && *c->kafka_brokers == '\0' && c->n_files == 0)
-        return clash(c, e, "log.enabled", "kafka.brokers",
-                     "without a followed file as well there is nothing to learn from");
+        return config_clash(c, e, "log.enabled", "kafka.brokers",
+                            "without a followed file as well there is nothing to learn from");
     return 0;
 }
 
@@ -274,22 +278,24 @@ static int check_sources(const struct config *c, struct err *e) {
 
 static int check_storage(const struct config *c, struct err *e) {
     size_t longest = sizeof((struct sockaddr_un *)0)->sun_path - 1;
-    if (*c->data_dir == '\0') return clash(c, e, "rankd.data_dir", NULL, "allowed: the path of a directory");
+    if (*c->data_dir == '\0') return config_clash(c, e, "rankd.data_dir", NULL, "allowed: the path of a directory");
     if (*c->admin_socket == '\0' && strlen(c->data_dir) + strlen("/admin.sock") > longest)
-        return clash(c, e, "rankd.data_dir", "admin.socket", "data_dir/admin.sock is longer than %zu bytes", longest);
+        return config_clash(c, e, "rankd.data_dir", "admin.socket", "data_dir/admin.sock is longer than %zu bytes",
+                            longest);
     if (strlen(c->admin_socket) > longest)
-        return clash(c, e, "admin.socket", NULL, "allowed: at most %zu bytes", longest);
+        return config_clash(c, e, "admin.socket", NULL, "allowed: at most %zu bytes", longest);
     if (c->checkpoint_min_ms > c->checkpoint_max_ms)
-        return clash(c, e, "checkpoint.min_interval", "checkpoint.max_interval",
-                     "the shortest interval is longer than the longest");
+        return config_clash(c, e, "checkpoint.min_interval", "checkpoint.max_interval",
+                            "the shortest interval is longer than the longest");
     if (c->preallocate_bytes > c->map_size)
-        return clash(c, e, "checkpoint.preallocate", "checkpoint.map_size", "the data file cannot outgrow its map");
+        return config_clash(c, e, "checkpoint.preallocate", "checkpoint.map_size",
+                            "the data file cannot outgrow its map");
     if (c->log_max_bytes != 0 && c->log_max_bytes < c->log_segment_bytes)
-        return clash(c, e, "log.max_bytes", "log.segment_bytes", "one segment must fit");
+        return config_clash(c, e, "log.max_bytes", "log.segment_bytes", "one segment must fit");
     if (c->log_max_bytes != 0 && c->log_retain_bytes >= c->log_max_bytes)
-        return clash(c, e, "log.retain_bytes", "log.max_bytes", "intake would stop before anything is deleted");
+        return config_clash(c, e, "log.retain_bytes", "log.max_bytes", "intake would stop before anything is deleted");
     if (c->intake_queue_bytes < c->http_max_body)
-        return clash(c, e, "intake.queue_bytes", "http.max_body", "one request must fit into the queue");
+        return config_clash(c, e, "intake.queue_bytes", "http.max_body", "one request must fit into the queue");
     return 0;
 }
 
@@ -333,17 +339,17 @@ static int check_listeners(const struct config *c, struct err *e) {
                {"metrics.listen", c->metrics_listen, {.port = 0}}};
     for (size_t i = 0; i < 3; i++) {
         if (i > 0 && *all[i].text == '\0') continue;
-        if (!config_parse_listen(all[i].text, &all[i].at)) return clash(c, e, all[i].name, NULL, "%s", form);
-        if (i > 0 && !all[i].at.loopback) return clash(c, e, all[i].name, NULL, "allowed: a loopback address");
+        if (!config_parse_listen(all[i].text, &all[i].at)) return config_clash(c, e, all[i].name, NULL, "%s", form);
+        if (i > 0 && !all[i].at.loopback) return config_clash(c, e, all[i].name, NULL, "allowed: a loopback address");
         for (size_t j = 0; j < i; j++)
             if (all[i].at.port != 0 && all[i].at.port == all[j].at.port && strcmp(all[i].at.host, all[j].at.host) == 0)
-                return clash(c, e, all[i].name, all[j].name, "two listeners cannot share an address");
+                return config_clash(c, e, all[i].name, all[j].name, "two listeners cannot share an address");
     }
     if (!all[0].at.loopback && *c->http_tokens_file == '\0' && !c->http_public_without_token)
-        return clash(c, e, "http.listen", "http.tokens_file",
-                     "beyond loopback set tokens_file, or say public_without_token = yes if anybody may ask");
+        return config_clash(c, e, "http.listen", "http.tokens_file",
+                            "beyond loopback set tokens_file, or say public_without_token = yes if anybody may ask");
     if (*c->admin_listen && *c->admin_token_file == '\0')
-        return clash(c, e, "admin.listen", "admin.token_file", "a TCP admin listener needs a token");
+        return config_clash(c, e, "admin.listen", "admin.token_file", "a TCP admin listener needs a token");
     return 0;
 }
 
@@ -351,6 +357,7 @@ int config_check(const struct config *c, struct err *e) {
     int rc = check_events(c, e);
     if (rc == 0) rc = check_model(c, e);
     if (rc == 0) rc = check_sources(c, e);
+    if (rc == 0) rc = config_check_rules(c, e);
     if (rc == 0) rc = check_storage(c, e);
     if (rc == 0) rc = check_listeners(c, e);
     return rc;

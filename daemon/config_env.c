@@ -18,10 +18,11 @@ const char *config_env_name(const char *name, char *out, size_t size) {
 
 static int unknown(const char *variable, struct err *e) {
     char near[CONFIG_MAX_ENV], own[CONFIG_MAX_ENV];
-    if (strncmp(variable, "RANKD_TYPE_", 11) == 0 || strncmp(variable, "RANKD_FILE_", 11) == 0)
+    if (strncmp(variable, "RANKD_TYPE_", 11) == 0 || strncmp(variable, "RANKD_FILE_", 11) == 0 ||
+        strncmp(variable, "RANKD_RULE_", 11) == 0)
         return err_set(e, ERR_SYNTAX, variable,
-                       "%.120s: unknown variable; [type.NAME] and [file.NAME] are set in the file or with -o, not in "
-                       "the environment",
+                       "%.120s: unknown variable; [type.NAME], [file.NAME] and [rule.NAME] are set in the file or "
+                       "with -o, not in the environment",
                        variable);
     config_nearest(NULL, variable, near, sizeof near);
     for (size_t i = 0; i < config_n_options; i++) { /* the section alone left out: RANKD_LOG_LEVEL */
@@ -51,7 +52,7 @@ static int set_variable(struct config *c, const char *variable, const char *valu
         char name[CONFIG_MAX_NAME];
         snprintf(name, sizeof name, "%s.%s", o->section, o->key);
         if (strcmp(config_env_name(name, own, sizeof own), variable) != 0) continue;
-        if (strcmp(o->section, "type") == 0 || strcmp(o->section, "file") == 0) break;
+        if (config_option_grouped(o)) break;
         return config_set(c, o->section, o->key, value, from, e);
     }
     return unknown(variable, e);

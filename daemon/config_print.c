@@ -98,7 +98,8 @@ static const char head[] =
     "environment is "
     "RANKD_SECTION_KEY in upper case: RANKD_MODEL_DIM=128. For librdkafka each dot is a _: "
     "RANKD_KAFKA_RDKAFKA_SASL_PASSWORD. "
-    "Types and files ([type.NAME], [file.NAME]) cannot be set there. RANKD_TEST_* is left to tests; any other variable "
+    "Types, files and rules ([type.NAME], [file.NAME], [rule.NAME]) cannot be set there. RANKD_TEST_* is left to "
+    "tests; any other variable "
     "that begins "
     "with RANKD_ is refused, as is any unknown section or key.\n"
     "\n"
@@ -122,6 +123,16 @@ static const char type_head[] = "Events that learn, one section a type. cart (we
 static const char file_head[] = "Files of JSON Lines to follow, one section a file, at most 16. The name is 1 to 32 of "
                                 "a-z 0-9 - _; the journal knows the "
                                 "source as file:NAME.";
+
+static const char rule_head[] =
+    "Rules for seasons, promotions and broken trackers: what some events of the configured types and some impressions "
+    "weigh, one section a rule, at most 64. The name is 1 to 32 of a-z 0-9 - _. All that a rule names must hold; of an "
+    "event that several rules fit the weights multiply (to 1000 at most), and one history = no is enough. A change is "
+    "read on SIGHUP and holds from a sequence on that the journal notes.";
+
+static const char *group_head(const char *group) {
+    return *group == 't' ? type_head : *group == 'f' ? file_head : rule_head;
+}
 
 /* Comment lines of text, broken at spaces; a newline in it ends a line. */
 static void add_comment(const char *text, struct buf *out) {
@@ -149,8 +160,8 @@ static void add_reference(const struct config_option *o, struct buf *out) {
 }
 
 static void add_section_head(const char *section, struct buf *out) {
-    if (strcmp(section, "type") == 0 || strcmp(section, "file") == 0) {
-        add_comment(*section == 't' ? type_head : file_head, out);
+    if (!strcmp(section, "type") || !strcmp(section, "file") || !strcmp(section, "rule")) {
+        add_comment(group_head(section), out);
         buf_printf(out, "#[%s.NAME]\n", section);
         return;
     }
@@ -177,7 +188,7 @@ void config_print_reference(const char *section, struct buf *out) {
 
 /* ---- what the model depends on ---- */
 
-#define MAX_LINES 256
+#define MAX_LINES 1024
 
 struct line {
     char name[CONFIG_MAX_NAME];

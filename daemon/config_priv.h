@@ -22,10 +22,10 @@ enum config_kind {
 };
 
 struct config_option {   /* one line of options.def */
-    const char *section; /* "type" and "file" for the repeated ones */
+    const char *section; /* "type", "file" and "rule" for the repeated ones */
     const char *key;
     enum config_kind kind;
-    size_t offset; /* in struct config, config_type or config_file */
+    size_t offset; /* in struct config, config_type, config_file or config_rule */
     const char *def, *min, *max, *unit, *help;
     bool reload;
 };
@@ -39,10 +39,12 @@ extern const size_t config_n_options;
 extern const struct config_section config_sections[];
 extern const size_t config_n_sections;
 
-/* The option of a plain section, or of "type" and "file"; NULL when there is none. */
+/* The option of a plain section, or of "type", "file" and "rule"; NULL when there is none. */
 const struct config_option *config_option_find(const char *section, const char *key);
 
 bool config_option_learning(const struct config_option *o);
+/* Whether it is a key of sections that may be repeated. */
+bool config_option_grouped(const struct config_option *o);
 /* The known name nearest to name: a key of section, a section (section ""), or a variable of the environment (section
  * NULL); returns out. */
 const char *config_nearest(const char *section, const char *name, char *out, size_t size);
@@ -69,6 +71,7 @@ struct config_origins {
 
 struct config_from config_origin(const struct config *c, const char *name);
 int config_note_origin(struct config *c, const char *name, struct config_from from) ERR_MUST_CHECK;
+void config_drop_origins(struct config_origins *all); /* frees what it holds */
 /* Where the value of "section.key" came from: "FILE:LINE", "RANKD_SECTION_KEY", "-o" or "default", cut to fit; returns
  * out. */
 const char *config_from_text(const struct config *c, const char *name, struct config_from from, char *out, size_t size);
@@ -79,20 +82,22 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 /* A section named without a key: must be known; a repeated one is created with its defaults. */
 int config_open_section(struct config *c, const char *section, struct config_from from, struct err *e) ERR_MUST_CHECK;
 
-/* Where the values of o are stored in one row of its group (struct config, config_type or config_file). */
+/* Where the values of o are stored in one row of its group (struct config, config_type, config_file or config_rule). */
 static inline void *config_at(const struct config_option *o, void *row) { return (char *)row + o->offset; }
 static inline const void *config_get(const struct config_option *o, const void *row) {
     return (const char *)row + o->offset;
 }
 
-/* The rows of one group of options. The first member of a row of "type" and "file" is its name. */
+/* The rows of one group of options. The first member of a row of "type", "file" and "rule" is its name. */
 struct config_group {
     const char *name; /* "" = struct config itself */
     const void *rows;
     size_t row_size, n;
 };
-#define CONFIG_GROUPS 2
-void config_groups(const struct config *c, struct config_group out[CONFIG_GROUPS]); /* "type", then "file" */
+#define CONFIG_GROUPS 3
+void config_groups(const struct config *c, struct config_group out[CONFIG_GROUPS]); /* "type", "file", "rule" */
+/* Frees the texts of one row. */
+void config_clear_row(const char *group, void *row);
 
 /* A type with the defaults of [type.NAME], whatever its name, at the end of c->types. ERR_FULL; ERR_NOMEM. */
 int config_add_type(struct config *c, const char *name, struct err *e) ERR_MUST_CHECK;
@@ -107,6 +112,17 @@ int config_environment(struct config *c, char *const *environment, struct err *e
 
 /* ---- config_check.c: options that contradict each other ---- */
 int config_check(const struct config *c, struct err *e) ERR_MUST_CHECK;
+/* "ORIGIN: a = VALUE contradicts b = VALUE (ORIGIN): why" as ERR_RANGE; b may be NULL. */
+int config_clash(const struct config *c, struct err *e, const char *a, const char *b, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+bool config_is_type(const struct config *c, struct slice name);
+int config_unknown_type(const struct config *c, const char *option, struct slice type, struct err *e) ERR_MUST_CHECK;
+
+/* ---- config_rules.c ---- */
+int config_check_rules(const struct config *c, struct err *e) ERR_MUST_CHECK;
+/* Copies of from's rules in c, which has none. ERR_NOMEM. */
+int config_copy_rules(struct config *c, const struct config *from) ERR_MUST_CHECK;
+bool config_same_rules(const struct config *a, const struct config *b);
 
 /* ---- config_value.c ---- */
 

@@ -5,12 +5,8 @@
 
 #include "lib/base/mem.h"
 
-static bool is_grouped(const struct config_option *o) {
-    return strcmp(o->section, "type") == 0 || strcmp(o->section, "file") == 0;
-}
-
 static bool differs(const struct config_option *o, const struct config *a, const struct config *b) {
-    return !is_grouped(o) && !config_value_equal(o, config_get(o, a), config_get(o, b));
+    return !config_option_grouped(o) && !config_value_equal(o, config_get(o, a), config_get(o, b));
 }
 
 static bool is_text(const struct config_option *o) { return o->kind == CONFIG_STR || o->kind == CONFIG_LIST; }
@@ -21,9 +17,10 @@ static size_t value_bytes(const struct config_option *o) {
 
 /* Undoes take_over: frees the copies of text that mix holds. */
 static void drop(struct config *mix, const struct config *c) {
+    config_drop_rules(mix);
     for (size_t i = 0; i < config_n_options; i++) {
         const struct config_option *o = &config_options[i];
-        if (is_grouped(o) || !is_text(o)) continue;
+        if (config_option_grouped(o) || !is_text(o)) continue;
         if (*(char *const *)config_get(o, mix) != *(char *const *)config_get(o, c))
             config_value_clear(o, config_at(o, mix));
     }
@@ -32,9 +29,14 @@ static void drop(struct config *mix, const struct config *c) {
 /* Makes *mix: c with the reloadable values of next. It borrows from c all text that is equal or stays. */
 static int take_over(struct config *mix, const struct config *c, const struct config *next) {
     *mix = *c;
+    mix->n_rules = 0;
+    if (config_copy_rules(mix, next) < 0) {
+        config_drop_rules(mix);
+        return ERR_NOMEM;
+    }
     for (size_t i = 0; i < config_n_options; i++) {
         const struct config_option *o = &config_options[i];
-        if (!o->reload || !differs(o, c, next)) continue;
+        if (config_option_grouped(o) || !o->reload || !differs(o, c, next)) continue;
         if (!is_text(o)) {
             memcpy(config_at(o, mix), config_get(o, next), value_bytes(o));
             continue;
@@ -50,13 +52,31 @@ static int take_over(struct config *mix, const struct config *c, const struct co
     return config_check(mix, NULL);
 }
 
+/* The rules of mix change hands. */
+static void commit_rules(struct config *c, struct config *mix, const struct config *next) {
+    char name[CONFIG_MAX_NAME];
+    config_drop_rules(c);
+    memcpy(c->rules, mix->rules, sizeof c->rules);
+    c->n_rules = mix->n_rules;
+    for (size_t r = 0; r < c->n_rules; r++)
+        for (size_t i = 0; i < config_n_options; i++) {
+            if (strcmp(config_options[i].section, "rule") != 0) continue;
+            snprintf(name, sizeof name, "rule.%s.%s", c->rules[r].name, config_options[i].key);
+            if (config_note_origin(c, name, config_origin(next, name))) continue; /* as below */
+        }
+}
+
 /* c takes the values that mix changed, and them alone: other threads read the rest of c. Replaced text is freed;
  * origins follow. */
-static void commit(struct config *c, const struct config *mix, const struct config *next) {
+static void commit(struct config *c, struct config *mix, const struct config *next) {
+    if (config_same_rules(c, mix))
+        config_drop_rules(mix);
+    else
+        commit_rules(c, mix, next);
     for (size_t i = 0; i < config_n_options; i++) {
         const struct config_option *o = &config_options[i];
         char name[CONFIG_MAX_NAME];
-        if (is_grouped(o) || config_value_equal(o, config_get(o, c), config_get(o, mix))) continue;
+        if (config_option_grouped(o) || config_value_equal(o, config_get(o, c), config_get(o, mix))) continue;
         config_value_clear(o, config_at(o, c));
         memcpy(config_at(o, c), config_get(o, mix), value_bytes(o));
         snprintf(name, sizeof name, "%s.%s", o->section, o->key);

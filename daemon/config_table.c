@@ -14,6 +14,9 @@
 #define OF_FILE(k, kind, c_type, f, d, lo, hi, u, h)                                                                   \
     OPTION(file, k, kind, struct config_file, c_type, f, d, lo, hi, u, no, h)
 
+#define OF_RULE(k, kind, c_type, f, d, lo, hi, u, h)                                                                   \
+    OPTION(rule, k, kind, struct config_rule, c_type, f, d, lo, hi, u, yes, h)
+
 #define SECTION(name, help)
 #define OPT_int(s, k, f, d, lo, hi, u, r, h)   OPTION(s, k, CONFIG_INT, struct config, int64_t, f, d, lo, hi, u, r, h)
 #define OPT_time(s, k, f, d, lo, hi, u, r, h)  OPTION(s, k, CONFIG_TIME, struct config, int64_t, f, d, lo, hi, u, r, h)
@@ -28,6 +31,10 @@
 #define TYPE_time(k, f, d, lo, hi, u, h)       OF_TYPE(k, CONFIG_TIME, int64_t, f, d, lo, hi, u, h)
 #define FILE_str(k, f, d, lo, hi, u, h)        OF_FILE(k, CONFIG_STR, char *, f, d, lo, hi, u, h)
 #define FILE_list(k, f, d, lo, hi, u, h)       OF_FILE(k, CONFIG_LIST, char *, f, d, lo, hi, u, h)
+#define RULE_bool(k, f, d, lo, hi, u, h)       OF_RULE(k, CONFIG_BOOL, bool, f, d, lo, hi, u, h)
+#define RULE_float(k, f, d, lo, hi, u, h)      OF_RULE(k, CONFIG_FLOAT, double, f, d, lo, hi, u, h)
+#define RULE_str(k, f, d, lo, hi, u, h)        OF_RULE(k, CONFIG_STR, char *, f, d, lo, hi, u, h)
+#define RULE_list(k, f, d, lo, hi, u, h)       OF_RULE(k, CONFIG_LIST, char *, f, d, lo, hi, u, h)
 
 const struct config_option config_options[] = {
 #include "daemon/options.def"
@@ -54,15 +61,20 @@ bool config_option_learning(const struct config_option *o) {
     return strcmp(o->section, "model") == 0 || strncmp(o->help, "L.", 2) == 0;
 }
 
+bool config_option_grouped(const struct config_option *o) {
+    return strcmp(o->section, "type") == 0 || strcmp(o->section, "file") == 0 || strcmp(o->section, "rule") == 0;
+}
+
 /* The nearest of the keys of a section, of the plain sections, or of the names in the environment is looked for in one
  * walk over the table; see config_nearest. */
 static const char *candidate(const struct config_option *o, const char *section, char *room, size_t size) {
     if (section && *section) return strcmp(o->section, section) == 0 ? o->key : NULL;
     if (section) {
-        if (strcmp(o->section, "type") == 0) return "type.NAME";
-        return strcmp(o->section, "file") == 0 ? "file.NAME" : o->section;
+        if (!config_option_grouped(o)) return o->section;
+        snprintf(room, size, "%s.NAME", o->section);
+        return room;
     }
-    if (strcmp(o->section, "type") == 0 || strcmp(o->section, "file") == 0) return NULL;
+    if (config_option_grouped(o)) return NULL;
     char name[CONFIG_MAX_NAME];
     snprintf(name, sizeof name, "%s.%s", o->section, o->key);
     return config_env_name(name, room, size);

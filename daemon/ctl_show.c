@@ -61,6 +61,30 @@ static void add_state(struct ctl_table *t, struct jdoc_value s) {
     row(t, "lag", text);
 }
 
+static void add_rules(struct ctl_table *t, struct jdoc_value rules) {
+    char a[CTL_TEXT], b[CTL_TEXT], name[48], text[512], clean[160];
+    struct jdoc_value list = jdoc_get(rules, "in_force");
+    if (jdoc_count(list) == 0 && !whole(rules, "since")) return;
+    snprintf(text, sizeof text, "%s, since sequence %s%s", ctl_count(a, jdoc_count(list)), count_of(b, rules, "since"),
+             jdoc_bool(jdoc_get(rules, "pending"), false) ? ", others about to be" : "");
+    row(t, "rules", text);
+    for (size_t k = 0; k < jdoc_count(list); k++) {
+        static const char *const parts[] = {"types", "sources", "from", "until", "attributes"};
+        struct jdoc_value r = jdoc_at(list, k);
+        size_t n =
+            (size_t)snprintf(text, sizeof text, "weight %g%s, fitted %s", jdoc_number(jdoc_get(r, "weight"), 1),
+                             jdoc_bool(jdoc_get(r, "history"), true) ? "" : ", no history", count_of(a, r, "matched"));
+        for (size_t p = 0; p < sizeof parts / sizeof *parts && n < sizeof text; p++) {
+            struct slice value = jdoc_text(jdoc_get(r, parts[p]), "");
+            if (value.n == 0) continue;
+            n +=
+                (size_t)snprintf(text + n, sizeof text - n, "; %s %s", parts[p], ctl_clean(clean, sizeof clean, value));
+        }
+        snprintf(name, sizeof name, "  %s", ctl_clean(clean, 36, jdoc_text(jdoc_get(r, "name"), "-")));
+        row(t, name, text);
+    }
+}
+
 static void add_model(struct ctl_table *t, struct jdoc_value s) {
     char a[CTL_TEXT], b[CTL_TEXT], d[CTL_TEXT], text[256];
     snprintf(text, sizeof text, "%s of at most %s, %s live", count_of(a, s, "items"), count_of(b, s, "max_items"),
@@ -149,6 +173,7 @@ int ctl_status(int argc, char **argv) {
     add_state(&t, s);
     add_events(&t, s);
     add_model(&t, s);
+    add_rules(&t, jdoc_get(s, "rules"));
     add_intake(&t, s);
     ctl_table_print(&t);
     putchar('\n');

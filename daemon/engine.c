@@ -173,20 +173,11 @@ static int get_neighbours(void *arg, enum neighbour_kind kind, uint32_t a, struc
     return store_get(arg, STORE_NEIGHBOUR, store_key_u8_u32((uint8_t)kind, a, key), out, e);
 }
 
-static int hash_epoch(struct engine *g, struct err *e) {
-    struct buf text;
-    buf_init(&text, 1u << 20);
-    config_learning_text(g->config, &text);
-    buf_printf(&text, "arithmetic=%d\n", MODEL_ARITHMETIC);
-    if (text.failed) {
-        buf_free(&text);
-        return err_set(e, ERR_NOMEM, "engine", "no memory for the text of the learning configuration");
-    }
-    struct hash128 h = hash128(text.p, text.n);
-    g->epoch_hash[0] = h.lo;
-    g->epoch_hash[1] = h.hi;
-    g->epoch_text = text.p; /* the buffer's memory changes hands */
-    return 0;
+static int first_rules(struct engine *g, struct err *e) {
+    struct reweight *w;
+    int rc = reweight_new(g->config, &g->rules, &w, e);
+    if (rc == 0) rc = engine_set_rules(g, w, e);
+    return rc;
 }
 
 int engine_new(const struct config *c, struct store *store, unsigned n_readers, struct engine **out, struct err *e) {
@@ -194,8 +185,6 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     if (!g) return err_set(e, ERR_NOMEM, "engine", "no memory");
     g->config = c;
     g->generation = 1;
-    g->epoch_dirty = true;
-    g->epoch_sequence = 1;
     struct user_backing backing = {store ? get_user : NULL, store};
     const struct kernel *kernel = kernel_pick(c->kernel);
     struct model_params p;
@@ -204,7 +193,7 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     if (rc == 0 && !kernel)
         rc = err_set(e, ERR_RANGE, "learner.kernel", "\"%s\" is not available on this CPU", c->kernel);
     fill_params(g, &p);
-    if (rc == 0) rc = hash_epoch(g, e);
+    if (rc == 0) rc = first_rules(g, e);
     if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
     if (rc == 0 && store)
         neighbours_set_backing(g->model->neighbours, c->neighbour_cache_bytes,
@@ -223,7 +212,8 @@ void engine_free(struct engine *g) {
     for (size_t k = 0; k < g->n_bad; k++) buf_free(&g->bad[k].row);
     mem_free(g->bad);
     mem_free(g->runs);
-    mem_free(g->epoch_text);
+    engine_drop_epochs(g, g->n_epochs);
+    reweight_free(engine_in_force(g));
     mem_free(g);
 }
 
@@ -301,13 +291,14 @@ void engine_expect(struct engine *g, uint32_t source, uint32_t partition, const 
 }
 
 static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t,
-                           struct err *e) {
+                           const struct model_treatment *treatment, struct err *e) {
     const struct event *ev = &r->event;
     struct slice few[16], *items = ev->n_items <= 16 ? few : mem_alloc(ev->n_items * sizeof *items);
     if (!items) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
     for (size_t k = 0; k < ev->n_items; k++) items[k] = ev->items[k].id;
     struct model_event learn = behaviour(g, source, partition, r, items);
     learn.ts_ms = t;
+    learn.treatment = treatment;
     int rc = model_learn(g->model, &learn, e);
     if (items != few) mem_free(items);
     if (rc == 0) atomic_fetch_add_explicit(&g->by_type[ev->type], 1, memory_order_relaxed);
@@ -325,10 +316,19 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
     int64_t ts = ev->ts_ms != EVENT_NO_TIME ? ev->ts_ms : arrival;
     if (ts == EVENT_NO_TIME) return EVENT_NO_TIME_AT_ALL;
     int64_t t = model_event_time(m, ts, arrival);
+    struct reweight *rules = engine_in_force(g);
+    struct model_treatment treatment;
+    uint64_t fits = 0;
+    if (rules->n > 0 && (ev->kind == EVENT_BEHAVIOUR || ev->kind == EVENT_IMPRESSION))
+        fits = reweight_event(rules, ev, g->sources[source].name, ts, r->raw, &treatment);
+    if (fits && treatment.weight == 0) {
+        reweight_count(rules, fits);
+        return EVENT_RULED_OUT;
+    }
     int rc = 0;
     switch (ev->kind) {
     case EVENT_BEHAVIOUR:
-        rc = learn_behaviour(g, source, partition, r, t, e);
+        rc = learn_behaviour(g, source, partition, r, t, fits ? &treatment : NULL, e);
         break;
     case EVENT_IMPRESSION:
         break;
@@ -345,6 +345,7 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
     }
     if (rc == ERR_FULL && strcmp(e->field, "items") == 0) return EVENT_ITEMS_FULL;
     if (rc < 0) return rc;
+    reweight_count(rules, fits);
     if (ev->kind != EVENT_BEHAVIOUR) model_move_clock(m, t);
     if (ev->id.n) model_remember(m, id);
     if (t < ts) {
@@ -387,6 +388,7 @@ static void note_bad(struct engine *g, uint32_t source, uint32_t partition, cons
 static void note_run(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {
     struct engine_run *run = g->n_runs ? &g->runs[g->n_runs - 1] : NULL;
     if (!run || run->source != source || run->partition != partition || run->generation != g->generation ||
+        g->sequence == g->epoch_sequence ||
         r->offset <= run->last) { /* the last: a log that began anew (on_gap = continue) */
         run = &g->runs[g->n_runs++];
         *run = (struct engine_run){g->sequence, source, partition, r->offset, r->offset, 0, g->generation};
@@ -411,7 +413,7 @@ int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const st
         g->learned++;
     else
         g->skipped[verdict]++;
-    if (verdict != EVENT_OK && verdict != EVENT_DUPLICATE)
+    if (event_reason_is_bad((enum event_reason)verdict))
         note_bad(g, source, partition, r, (enum event_reason)verdict, r->error ? r->error : why.text);
     struct position *p = &g->sources[source].positions[partition];
     p->known = p->has_last = true;

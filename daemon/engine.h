@@ -11,6 +11,7 @@
 
 #include "daemon/batch.h"
 #include "daemon/config.h"
+#include "daemon/reweight.h"
 #include "daemon/source.h"
 #include "lib/base/err.h"
 #include "lib/model/model.h"
@@ -19,6 +20,7 @@
 
 #define ENGINE_MAX_SOURCES    256
 #define ENGINE_POSITION_BYTES 21u /* of a stored position, before its identity */
+#define ENGINE_MAX_EPOCHS     64u /* that wait for a checkpoint */
 
 struct engine_run {    /* consecutive applied records of one partition */
     uint64_t sequence; /* of its first record; the first record of all has sequence 1 */
@@ -32,6 +34,12 @@ struct engine_source {
     const struct source *attached; /* asked for identities; NULL when the source is not configured now */
     struct position *positions;    /* (n) by partition */
     uint32_t n;
+};
+
+struct engine_epoch {  /* the learning configuration and arithmetic from a record on */
+    uint64_t sequence; /* of that record */
+    uint64_t hash[2];
+    char *text;
 };
 
 struct engine_bad { /* a bad event on its way to the ring */
@@ -51,15 +59,16 @@ struct engine {
     uint64_t sequence; /* records applied */
     uint64_t learned;  /* accepted ones; sequence = learned + sum of skipped */
     uint64_t skipped[EVENT_REASONS];
-    uint64_t kinds[EVENT_DELETE + 1]; /* accepted, by kind */
-    uint64_t epoch_hash[2];           /* of the learning configuration and the arithmetic */
-    char *epoch_text;
+    uint64_t kinds[EVENT_DELETE + 1];    /* accepted, by kind */
+    _Atomic(struct reweight *) reweight; /* rules in force, with the text of the epoch; others read it in an epoch
+                                            section of the model's */
 
     struct engine_run *runs; /* (n_runs) since the last checkpoint; the last one is open */
     size_t n_runs, cap_runs;
-    size_t held_bytes; /* of ids and texts that a failed checkpoint still holds */
-    bool epoch_dirty;
-    uint64_t epoch_sequence;
+    size_t held_bytes;           /* of ids and texts that a failed checkpoint still holds */
+    struct engine_epoch *epochs; /* (n_epochs) not durable yet; ascending sequences, of equal ones the last counts */
+    size_t n_epochs;
+    uint64_t epoch_sequence; /* where the last epoch begins: no run goes on across it */
 
     struct engine_bad *bad; /* (n_bad) since the last checkpoint */
     size_t n_bad, cap_bad;
@@ -88,6 +97,14 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
 /* The applied position; known = false when there is none. */
 void engine_position(const struct engine *g, const char *name, uint32_t partition, struct position *out);
 
+/* Learner, between two records: w is in force from the next one on; the engine owns it. Nothing happens when it says
+ * what is in force already. ERR_FULL: ENGINE_MAX_EPOCHS changes wait for a checkpoint; ERR_NOMEM. On failure w stays
+ * the caller's. */
+int engine_set_rules(struct engine *g, struct reweight *w, struct err *e) ERR_MUST_CHECK;
+static inline struct reweight *engine_in_force(const struct engine *g) {
+    return atomic_load_explicit(&g->reweight, memory_order_acquire);
+}
+
 /* Applies one record: learns it, or counts it as skipped. source: from engine_source. *reason tells which. An error
  * means that the record was not applied and must be given again later: ERR_FULL (users, neighbours: a checkpoint is
  * needed first), ERR_NOMEM, ERR_CORRUPT, ERR_IO. */
@@ -105,10 +122,15 @@ void engine_publish(struct engine *g);
  * dimension or seed differ (with the operator's choices); ERR_CORRUPT names the place. */
 int engine_load(struct engine *g, struct store *store, struct err *e) ERR_MUST_CHECK;
 
+/* The state that was loaded ends with this epoch: that of the configuration goes on or begins. */
+void engine_loaded_epoch(struct engine *g, const uint64_t hash[2]);
+
 /* Rows of META, POSITION, JOURNAL. */
 void engine_encode_state(const struct engine *g, struct buf *out);
 void engine_encode_run(const struct engine *g, const struct engine_run *run, struct buf *out);
-void engine_encode_epoch(const struct engine *g, struct buf *out);
+void engine_encode_epoch(const struct engine *g, const struct engine_epoch *epoch, struct buf *out);
+/* The first n of the epochs that waited are durable. */
+void engine_drop_epochs(struct engine *g, size_t n);
 void engine_encode_position(const struct position *p, struct buf *out);
 struct slice engine_position_key(const char *name, uint32_t partition, char out[128]);
 

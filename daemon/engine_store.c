@@ -19,8 +19,8 @@ void engine_encode_state(const struct engine *g, struct buf *out) {
     buf_put_u64(out, (uint64_t)g->model->clock_ms);
     buf_put_u64(out, g->model->recent->n);
     buf_put_u64(out, dedup_count(g->model->dedup));
-    buf_put_u64(out, g->epoch_hash[0]);
-    buf_put_u64(out, g->epoch_hash[1]);
+    buf_put_u64(out, engine_in_force(g)->epoch_hash[0]);
+    buf_put_u64(out, engine_in_force(g)->epoch_hash[1]);
     buf_put_u64(out, g->bad_next);
     buf_put_f64(out, g->model->weights.sum);
     buf_put_f64(out, g->model->weights.n);
@@ -41,12 +41,12 @@ void engine_encode_run(const struct engine *g, const struct engine_run *run, str
     buf_add_str(out, name);
 }
 
-void engine_encode_epoch(const struct engine *g, struct buf *out) {
+void engine_encode_epoch(const struct engine *g, const struct engine_epoch *epoch, struct buf *out) {
     buf_put_u8(out, JOURNAL_EPOCH);
     buf_put_u64(out, g->generation);
-    buf_put_u64(out, g->epoch_hash[0]);
-    buf_put_u64(out, g->epoch_hash[1]);
-    buf_add_str(out, g->epoch_text);
+    buf_put_u64(out, epoch->hash[0]);
+    buf_put_u64(out, epoch->hash[1]);
+    buf_add_str(out, epoch->text);
 }
 
 void engine_encode_position(const struct position *p, struct buf *out) {
@@ -148,8 +148,7 @@ static int load_state(struct engine *g, struct slice bytes, struct loaded *l, st
         if (k < EVENT_REASONS) g->skipped[k] = v;
     }
     if (c.failed) return err_set(e, ERR_CORRUPT, "meta", "the state row is cut short");
-    g->epoch_dirty = epoch[0] != g->epoch_hash[0] || epoch[1] != g->epoch_hash[1];
-    g->epoch_sequence = g->sequence + 1;
+    engine_loaded_epoch(g, epoch);
     return 0;
 }
 

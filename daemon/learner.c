@@ -27,6 +27,7 @@ struct learner {
     _Atomic uint64_t ticket_asked, ticket_begun, ticket_done, ticket_failed;
     _Atomic uint64_t budget;
     _Atomic int64_t min_ms, max_ms;
+    _Atomic(struct reweight *) rules; /* handed over and not in force yet; NULL = none */
 
     /* the thread's own */
     uint64_t last_begin_ns, last_publish_ns;
@@ -151,6 +152,24 @@ static void tend_checkpoint(struct learner *l) {
     if (checkpoint_due(l)) (void)begin_checkpoint(l);
 }
 
+/* Between two batches: what a reload handed over is in force from the next record on, and soon durable. */
+static void take_rules(struct learner *l) {
+    struct engine *g = l->o.engine;
+    struct reweight *w = atomic_exchange(&l->rules, NULL), *before = engine_in_force(g), *none = NULL;
+    struct err e = {0};
+    if (!w) return;
+    int rc = engine_set_rules(g, w, &e);
+    if (rc < 0) { /* later, unless newer ones have come */
+        if (rc == ERR_FULL) l->forced = true;
+        if (!atomic_compare_exchange_strong(&l->rules, &none, w)) reweight_free(w);
+        return;
+    }
+    if (engine_in_force(g) == before) return;
+    l->forced = true;
+    log_line(LOG_INFO, "rules_changed", " sequence=%llu rules=%zu", (unsigned long long)g->epoch_sequence,
+             engine_in_force(g)->n);
+}
+
 static bool must_end(struct learner *l) {
     int64_t by = atomic_load_explicit(&l->stop_by_ns, memory_order_relaxed);
     return by && (int64_t)clock_steady_ns() > by;
@@ -178,7 +197,7 @@ static void apply_record(struct learner *l, const struct batch *b, const struct 
         wait_for_room(l, rc, &e);
     }
     if (l->unpublished++ == 0) l->first_seen_ns = r->seen_ns;
-    if (reason == EVENT_OK || reason == EVENT_DUPLICATE) return;
+    if (!event_reason_is_bad(reason)) return;
     log_limited(&l->bad_limit, LOG_WARN, "bad_event", " source=%s partition=%u offset=%llu reason=%s error=\"%s\"",
                 b->source->name, b->partition, (unsigned long long)r->offset, event_reason_name(reason),
                 r->error                     ? r->error
@@ -223,6 +242,7 @@ static void *run(void *arg) {
     while (!must_end(l)) {
         bool stopping = atomic_load_explicit(&l->stop_by_ns, memory_order_relaxed) != 0;
         struct batch *b = NULL;
+        take_rules(l);
         if (!learner_paused(l)) /* nor is anything learned at the stop of a paused one: its source has it still */
             b = inbox_take(l->o.inbox, stopping ? 0 : l->unpublished ? l->o.config->batch_time_ms : IDLE_WAIT_MS);
         else if (!stopping)
@@ -299,6 +319,13 @@ void learner_set_budget(struct learner *l, const struct config *c) {
     atomic_store_explicit(&l->max_ms, c->checkpoint_max_ms, memory_order_relaxed);
 }
 
+void learner_set_rules(struct learner *l, struct reweight *w) {
+    reweight_free(atomic_exchange(&l->rules, w));
+    inbox_wake(l->o.inbox);
+}
+
+bool learner_has_new_rules(const struct learner *l) { return atomic_load(&l->rules) != NULL; }
+
 const struct learner_stats *learner_stats(const struct learner *l) { return &l->stats; }
 
 int learner_stop(struct learner *l, int64_t limit_ms, struct err *e) {
@@ -309,6 +336,7 @@ int learner_stop(struct learner *l, int64_t limit_ms, struct err *e) {
     storer_stop(l->storer);
     int rc = l->last_rc;
     if (e) *e = l->last_error;
+    reweight_free(atomic_exchange(&l->rules, NULL));
     if (!l->in_flight) checkpoint_free(l->checkpoint); /* past its time the process ends with it */
     pthread_mutex_destroy(&l->lock);
     mem_free(l);

@@ -48,6 +48,10 @@ uint64_t learner_request_checkpoint(struct learner *l); /* a ticket: done once l
 /* 1: a checkpoint begun after the ticket was drawn is durable; 0: not yet; negative: it failed (*e). */
 int learner_checkpoint_done(struct learner *l, uint64_t ticket, struct err *e);
 void learner_set_budget(struct learner *l, const struct config *c); /* reload: write_budget and intervals */
+/* Reload: rules that hold from the next record on; the learner owns them. Those of an earlier call that the learner did
+ * not come to are dropped. */
+void learner_set_rules(struct learner *l, struct reweight *w);
+bool learner_has_new_rules(const struct learner *l); /* handed over and not in force yet */
 const struct learner_stats *learner_stats(const struct learner *l);
 
 /* Applies what the inbox holds up to limit_ms, checkpoints (unless the limit has passed) and ends the thread. 0, or the

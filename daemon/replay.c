@@ -108,17 +108,48 @@ static struct source *find_source(struct replay *r, const char *name, struct err
     return NULL;
 }
 
+/* The next line that names no rule: those change within a journal. False at the end. */
+static bool next_line(struct slice *text, struct slice *line) {
+    while (text->n > 0) {
+        const char *end = memchr(text->p, '\n', text->n);
+        *line = slice_of(text->p, end ? (size_t)(end - text->p) : text->n);
+        *text = slice_of(line->p + line->n + (end != NULL), text->n - line->n - (end != NULL));
+        if (line->n < 5 || memcmp(line->p, "rule.", 5) != 0) return true;
+    }
+    *line = slice_of("", 0);
+    return false;
+}
+
 static int check_epoch(const struct replay *r, const struct journal_entry *entry, struct err *e) {
-    if (slice_is(entry->epoch_text, r->engine->epoch_text)) return 0;
-    const char *a = entry->epoch_text.p, *b = r->engine->epoch_text;
-    size_t k = 0, line = 0;
-    for (; k < entry->epoch_text.n && b[k] && a[k] == b[k]; k++)
-        if (a[k] == '\n') line = k + 1;
-    size_t an = strcspn(a + line, "\n"), bn = strcspn(b + line, "\n");
-    if (line + an > entry->epoch_text.n) an = entry->epoch_text.n - line;
-    return err_set(e, ERR_MISMATCH, "configuration",
-                   "from sequence %llu on the journal was learned with \"%.*s\", the configuration has \"%.*s\"",
-                   (unsigned long long)entry->run.sequence, (int)an, a + line, (int)bn, b + line);
+    struct slice then = entry->epoch_text, now = slice_str(engine_in_force(r->engine)->epoch_text), a, b;
+    for (;;) {
+        bool more = next_line(&then, &a), more_now = next_line(&now, &b);
+        if (!more && !more_now) return 0;
+        if (slice_equal(a, b)) continue;
+        return err_set(e, ERR_MISMATCH, "configuration",
+                       "from sequence %llu on the journal was learned with \"%.*s\", the configuration has \"%.*s\"",
+                       (unsigned long long)entry->run.sequence, (int)a.n, a.p, (int)b.n, b.p);
+    }
+}
+
+/* The rules that were in force from here on. */
+static int take_rules(struct replay *r, const struct journal_entry *entry, struct err *e) {
+    struct config then;
+    struct reweight *w;
+    int rc = config_with_rules(r->o->config, entry->epoch_text, &then, e);
+    if (rc < 0) return rc;
+    rc = reweight_new(&then, &r->engine->rules, &w, e);
+    config_drop_rules(&then);
+    if (rc < 0) return rc;
+    rc = engine_set_rules(r->engine, w, e);
+    if (rc == ERR_FULL) rc = write_checkpoint(r, e) < 0 ? rc : engine_set_rules(r->engine, w, e);
+    if (rc < 0) reweight_free(w);
+    return rc;
+}
+
+static int begin_epoch(struct replay *r, const struct journal_entry *entry, struct err *e) {
+    int rc = check_epoch(r, entry, e);
+    return rc < 0 || r->o->own_rules ? rc : take_rules(r, entry, e);
 }
 
 static int learn_journal(struct replay *r, struct err *e) {
@@ -133,7 +164,7 @@ static int learn_journal(struct replay *r, struct err *e) {
         rc = engine_decode_journal(key, value, &entry, e);
         if (rc < 0) break;
         if (entry.is_epoch) {
-            rc = check_epoch(r, &entry, e);
+            rc = begin_epoch(r, &entry, e);
             continue;
         }
         if (entry.run.sequence != r->engine->sequence + 1)

@@ -12,6 +12,7 @@ struct replay_options {
     const struct config *config;
     const char *into;    /* directory, made if absent, must hold no model */
     const char *journal; /* data directory whose journal gives the order; NULL = one partition, in its own order */
+    bool own_rules;      /* beside a journal: the rules of config hold throughout, not those that the journal notes */
     const char *source;  /* source name of the log files; default "log" */
     char *const *logs;   /* (n_logs) files or directories of the own log, in order */
     size_t n_logs;

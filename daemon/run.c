@@ -73,7 +73,7 @@ static int start_engine(struct run *r, struct err *e) {
     struct engine *g = r->d.engine;
     log_line(LOG_INFO, "model_loaded", " sequence=%llu items=%u live=%u kernel=%s new_epoch=%s ms=%.1f",
              (unsigned long long)g->sequence, g->model->items->n_known, g->model->items->n_live, g->model->kernel->name,
-             g->epoch_dirty ? "yes" : "no", (double)r->d.load_ns / 1e6);
+             g->n_epochs > 0 ? "yes" : "no", (double)r->d.load_ns / 1e6);
     return 0;
 }
 

@@ -55,6 +55,17 @@ static void rerun_load_tokens(struct run *r) {
     r->admin_tokens = fresh_admin;
 }
 
+/* Made here, where the configuration is; the learner puts them in force, if they say anything new. */
+static void rerun_load_rules(struct run *r) {
+    struct reweight *w;
+    struct err e;
+    if (reweight_new(&r->d.config, &r->d.engine->rules, &w, &e) < 0) {
+        log_err(LOG_ERROR, "reload_failed", &e);
+        return;
+    }
+    learner_set_rules(r->d.learner, w);
+}
+
 static void apply_reloaded(struct run *r) {
     struct daemon *d = &r->d;
     const struct config *c = &d->config;
@@ -72,6 +83,7 @@ static void apply_reloaded(struct run *r) {
     learner_set_budget(d->learner, c);
     if (d->intake) intake_set_limits(d->intake, c->log_retain_bytes, c->log_max_bytes);
     rerun_load_tokens(r);
+    rerun_load_rules(r);
 }
 
 static void on_reload(evutil_socket_t sig, short what, void *arg) {

@@ -38,6 +38,7 @@ const char *event_reason_name(enum event_reason r) {
         [EVENT_DUPLICATE] = "duplicate",
         [EVENT_ITEMS_FULL] = "items_full",
         [EVENT_NO_MEMORY] = "no_memory",
+        [EVENT_RULED_OUT] = "ruled_out",
     };
     return (unsigned)r < EVENT_REASONS ? names[r] : "unknown";
 }

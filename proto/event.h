@@ -47,8 +47,14 @@ enum event_reason {
     EVENT_DUPLICATE,      /* an id seen before: given by the learner, not by the decoder */
     EVENT_ITEMS_FULL,     /* model.max_items reached: given by the learner */
     EVENT_NO_MEMORY, /* no verdict: memory was refused (e->code is ERR_NOMEM); the same record may be decoded again */
+    EVENT_RULED_OUT, /* a reweighting rule gives it weight 0: given by the learner */
     EVENT_REASONS
 };
+
+/* Whether it says that something is wrong with the event. */
+static inline bool event_reason_is_bad(enum event_reason r) {
+    return r != EVENT_OK && r != EVENT_DUPLICATE && r != EVENT_RULED_OUT;
+}
 
 struct event_item {
     struct slice id;

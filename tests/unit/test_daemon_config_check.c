@@ -66,9 +66,31 @@ static void contradictions_are_refused(void **state) {
     }
 }
 
+static void bad_rules_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int line;
+        const char *part, *other;
+    } cases[] = {
+        {"[rule.a]\ntypes = clik\n", 2, "rule.a.types = clik",
+         "unknown type clik; the nearest configured one is click"},
+        {"[rule.a]\nsources = log,file:f\n", 2, "rule.a.sources = log,file:f", "file:f is no configured source"},
+        {"[rule.a]\nsources = kafka:other\n", 2, "kafka:other is no configured source", "kafka:TOPIC"},
+        {"[rule.a]\nfrom = 2024-05-01\n", 2, "rule.a.from = 2024-05-01", "2024-05-01T00:00:00Z"},
+        {"[rule.a]\nuntil = soon\n", 2, "rule.a.until = soon", "2024-05-01T00:00:00Z"},
+        {"[rule.a]\nfrom = 2024-05-01T00:00:00Z\nuntil = 2024-05-01T02:00:00+02:00\n", 2, "rule.a.from",
+         "no time lies between"},
+        {"[rule.a]\nattributes = a=b,c=\n", 2, "rule.a.attributes = a=b,c=", "a name or a value is empty"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        refused_at(cases[k].text, ERR_RANGE, cases[k].line, cases[k].part, cases[k].other);
+}
+
 static void near_contradictions_are_fine(void **state) {
     (void)state;
     static const char *const fine[] = {
+        "[rule.a]\ntypes = impression,click\nsources = log,kafka:clicks,file:f\n[file.f]\npath = /f\n",
         "[http]\nlisten = 0.0.0.0:80\npublic_without_token = yes\n",
         "[http]\nlisten = [2001:db8::1]:80\ntokens_file = /t\n",
         "[http]\nlisten = [::1]:0\n[metrics]\nlisten = [::1]:0\n",
@@ -134,9 +156,8 @@ static void listen_addresses_are_taken_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(contradictions_are_refused),
-        cmocka_unit_test(near_contradictions_are_fine),
-        cmocka_unit_test(terms_are_on_or_off),
+        cmocka_unit_test(contradictions_are_refused),       cmocka_unit_test(bad_rules_are_refused),
+        cmocka_unit_test(near_contradictions_are_fine),     cmocka_unit_test(terms_are_on_or_off),
         cmocka_unit_test(listen_addresses_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

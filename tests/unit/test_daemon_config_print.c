@@ -81,8 +81,10 @@ static void reference_holds_every_default(void **state) {
     struct config plain, c;
     assert_true(text && open);
     size_t n = 0, n_file_keys = 0;
-    for (size_t i = 0; i < config_n_options; i++) n_file_keys += strcmp(config_options[i].section, "file") == 0;
-    /* Every commented option taken in, but for the followed file, which has no default path. */
+    for (size_t i = 0; i < config_n_options; i++)
+        n_file_keys += !strcmp(config_options[i].section, "file") || !strcmp(config_options[i].section, "rule");
+    /* Every commented option taken in, but for the followed file, which has no default path, and rules, of which none
+     * is there by default. */
     for (char *line = text; *line;) {
         size_t length = strcspn(line, "\n");
         bool option = line[0] == '#' && line[1] != ' ' && line[1] != '\n';
@@ -107,6 +109,67 @@ static void reference_holds_every_default(void **state) {
     free(open);
     config_free(&plain);
     config_free(&c);
+}
+
+/* Rules are taken over as a whole, with their origins, and belong to the configuration they came to. */
+static void reload_takes_rules(void **state) {
+    (void)state;
+    struct config c, next;
+    struct buf refused;
+    buf_init(&refused, 4096);
+    loads(&c, "[rule.a]\nweight = 2\n[rule.b]\nattributes = x=y\n");
+    char *before = strdup(learning(&c));
+    assert_has(before, "rule.a.weight=2\n");
+    assert_has(before, "rule.b.attributes=x=y\n");
+    loads(&next, "[rule.a]\nweight = 3\ntypes = click\n\n[rule.c]\nhistory = no\n[rule.off]\nenabled = no\n");
+    config_reload(&c, &next, &refused);
+    config_free(&next);
+    assert_int_equal(refused.n, 0);
+    assert_int_equal(c.n_rules, 2);
+    assert_string_equal(c.rules[0].types, "click");
+    assert_true(c.rules[0].weight == 3 && c.rules[0].history && !c.rules[1].history);
+    assert_has(printed(&c), "weight = 3  # from file ");
+    assert_null(strstr(learning(&c), "rule.b"));
+    /* and none */
+    loads(&next, "");
+    config_reload(&c, &next, &refused);
+    config_free(&next);
+    assert_int_equal(c.n_rules, 0);
+    assert_int_equal(refused.n, 0);
+    /* What contradicts the options that stay is refused with all else. */
+    loads(&next, "[rankd]\nlog_level = debug\n[type.like]\n[rule.a]\ntypes = like\n");
+    config_reload(&c, &next, &refused);
+    config_free(&next);
+    assert_string_equal(refused.p, "rankd.log_level\ntype.like\nrule.a\n");
+    assert_int_equal(c.n_rules, 0);
+    config_free(&c);
+    buf_free(&refused);
+    free(before);
+}
+
+/* The text of an epoch holds its rules: they come back as they were, whatever is configured now. */
+static void rules_come_back_from_a_journal(void **state) {
+    (void)state;
+    struct config then, now, mixed;
+    struct err e;
+    loads(&then,
+          "[rule.a]\nweight = 2\nattributes = p.q=a=b|c, d!=e\nfrom = 2024-01-01T00:00:00Z\n[rule.a-b]\nhistory = no\n"
+          "sources = log\n");
+    loads(&now, "[rule.z]\nweight = 0\n");
+    char *text = strdup(learning(&then));
+    assert_int_equal(config_with_rules(&now, slice_str(text), &mixed, &e), 0);
+    assert_int_equal(mixed.n_rules, 2);
+    assert_string_equal(mixed.rules[0].name, "a");
+    assert_string_equal(mixed.rules[0].attributes, "p.q=a=b|c, d!=e");
+    assert_string_equal(learning(&mixed), text);
+    config_drop_rules(&mixed);
+    assert_int_equal(config_with_rules(&now, slice_str("rule.a.colour=red\n"), &mixed, &e), ERR_SYNTAX);
+    assert_has(e.text, "colour");
+    assert_int_equal(config_with_rules(&now, slice_str("rule.a=red\n"), &mixed, &e), ERR_SYNTAX);
+    assert_int_equal(now.n_rules, 1);
+    config_free(&then);
+    config_free(&now);
+    free(text);
 }
 
 static void reference_of_one_section(void **state) {
@@ -193,7 +256,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_is_printed_reads_back),         cmocka_unit_test(learning_text_is_canonical),
         cmocka_unit_test(reference_holds_every_default),      cmocka_unit_test(reference_of_one_section),
         cmocka_unit_test(sample_file_is_the_reference),       cmocka_unit_test(reload_takes_what_it_can),
-        cmocka_unit_test(reload_never_makes_a_contradiction),
+        cmocka_unit_test(reload_never_makes_a_contradiction), cmocka_unit_test(reload_takes_rules),
+        cmocka_unit_test(rules_come_back_from_a_journal),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
