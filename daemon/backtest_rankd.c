@@ -41,7 +41,8 @@ struct tested {
 /* --- the state: in memory; what a bound does not let stay there goes to a directory that is removed at the end --- */
 
 static int open_state(struct tested *r, const struct config *c, struct err *e) {
-    struct store_options o = {.map_size = c->map_size, .max_readers = 4, .create = true};
+    struct store_options o = {
+        .map_size = c->map_size, .dirty_bytes = c->page_memory_bytes, .max_readers = 4, .create = true};
     snprintf(r->dir, sizeof r->dir, "%.4000s/state-XXXXXX", r->w->dir);
     if (!mkdtemp(r->dir)) {
         r->dir[0] = '\0';

@@ -91,7 +91,7 @@ struct config {
     int64_t batch_events, batch_time_ms;
     char *kernel;
 
-    uint64_t write_budget, map_size, preallocate_bytes;
+    uint64_t write_budget, map_size, preallocate_bytes, page_memory_bytes;
     int64_t checkpoint_min_ms, checkpoint_max_ms;
 
     char *http_listen, *http_hosts, *http_tokens_file;

@@ -192,6 +192,7 @@ static int open_into(struct replay *r, struct err *e) {
     struct store_options o = {.dir = r->o->into,
                               .map_size = c->map_size,
                               .preallocate = c->preallocate_bytes,
+                              .dirty_bytes = c->page_memory_bytes,
                               .max_readers = 4,
                               .create = true};
     if (mkdir(r->o->into, 0700) != 0 && errno != EEXIST)

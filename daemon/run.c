@@ -54,6 +54,7 @@ static int start_store(struct run *r, struct err *e) {
     struct store_options o = {.dir = c->data_dir,
                               .map_size = c->map_size,
                               .preallocate = c->preallocate_bytes,
+                              .dirty_bytes = c->page_memory_bytes,
                               .max_readers = (unsigned)c->http_workers + 16,
                               .create = true};
     return store_open(&o, &r->d.store, e);

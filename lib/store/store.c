@@ -228,6 +228,7 @@ static struct store *store_make(const struct store_options *o, int *code, struct
     if (!s) goto refused;
     s->map_size = o->map_size;
     s->preallocate = o->preallocate < o->map_size ? o->preallocate : o->map_size;
+    s->dirty_bytes = o->dirty_bytes;
     s->max_slots = 2 * o->max_readers + 2;
     s->create = o->create;
     s->read_only = o->read_only;

@@ -41,6 +41,8 @@ struct store_options {
     const char *dir;      /* exists; holds model.mdb and model.mdb-lock */
     uint64_t map_size;    /* bytes of address space */
     uint64_t preallocate; /* bytes reserved on disk when the file is created */
+    uint64_t dirty_bytes; /* changed pages of a transaction beyond this are written before its commit; a few more may
+                             be in memory for a moment. 0, or 512 MiB and above: LMDB's own bound, 512 MiB */
     unsigned max_readers; /* threads that read at once, each with one look-up and one scan; more wait */
     bool create;          /* make an absent environment; else ERR_MISSING */
     bool read_only;

@@ -15,12 +15,15 @@ struct store_txn {
     struct store *s;
     MDB_txn *mt; /* NULL = no transaction is open */
     int failed;  /* code of the first failed change, or 0 */
+    /* store_spill.c: bounds, page_bytes 0 = LMDB's own; puts and deletes so far; pages of large values since all were
+     * written */
+    uint64_t page_bytes, limit_pages, changes, large_pages;
 };
 
 struct store {
     /* Fixed from open to close. */
     char *dir, *path;
-    uint64_t map_size, preallocate;
+    uint64_t map_size, preallocate, dirty_bytes;
     unsigned max_slots; /* most read transactions ever made */
     bool create, read_only;
     dev_t dev; /* of dir: one environment per directory and process */
@@ -72,6 +75,12 @@ static inline MDB_val store_val(struct slice s) { return (MDB_val){s.n, (void *)
 
 /* store_txn.c */
 int store_row_put(MDB_txn *mt, MDB_dbi dbi, enum store_table table, struct slice key, struct slice value);
+
+/* store_spill.c. begin: right after LMDB's. tend: before a value of value_n bytes is put, or one is deleted; 0 or what
+ * LMDB answers. end: right after LMDB's commit or abort of the transaction, whose id was asked for before. */
+void store_spill_begin(struct store_txn *t);
+int store_spill_tend(struct store_txn *t, size_t value_n);
+void store_spill_end(MDB_env *env, MDB_txn *mt, size_t id);
 
 /* store_scan.c: pages in use and given back, seen by a read transaction. */
 struct store_pages {

@@ -23,6 +23,7 @@ int store_begin(struct store *s, struct store_txn **out, struct err *e) {
         return store_fail(s, rc, "beginning a write", e);
     }
     *t = (struct store_txn){.s = s, .mt = t->mt, .failed = 0};
+    store_spill_begin(t);
     *out = t;
     return 0;
 }
@@ -59,6 +60,7 @@ int store_put(struct store_txn *t, enum store_table table, struct slice key, str
                                 store_table_name(table), value.n, STORE_VALUE_MAX));
     }
     int rc = fault(t->s, "put");
+    if (!rc) rc = store_spill_tend(t, value.n);
     if (!rc) rc = store_row_put(t->mt, t->s->dbi[table], table, key, value);
     return rc ? spoil(t, store_fail(t->s, rc, "writing a row", e)) : 0;
 }
@@ -68,6 +70,7 @@ int store_del(struct store_txn *t, enum store_table table, struct slice key, str
     if (code) return code;
     MDB_val k = store_val(key);
     int rc = fault(t->s, "put");
+    if (!rc) rc = store_spill_tend(t, 0);
     if (!rc) rc = mdb_del(t->mt, t->s->dbi[table], &k, NULL);
     return rc && rc != MDB_NOTFOUND ? spoil(t, store_fail(t->s, rc, "deleting a row", e)) : 0;
 }
@@ -121,7 +124,9 @@ int store_commit(struct store_txn *t, struct err *e) {
         store_abort(t);
         return store_fail(s, rc, "committing", e);
     }
+    size_t id = mdb_txn_id(t->mt);
     rc = mdb_txn_commit(t->mt);
+    store_spill_end(s->env, t->mt, id);
     t->mt = NULL;
     if (rc == 0) {
         account(s);
@@ -135,6 +140,9 @@ int store_commit(struct store_txn *t, struct err *e) {
 
 void store_abort(struct store_txn *t) {
     if (!t || !t->mt) return;
-    mdb_txn_abort(t->mt);
+    MDB_txn *mt = t->mt;
+    size_t id = mdb_txn_id(mt);
+    mdb_txn_abort(mt);
+    store_spill_end(t->s->env, mt, id);
     t->mt = NULL;
 }

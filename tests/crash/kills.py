@@ -9,7 +9,8 @@ import time
 from rankd import http_request, poll
 
 # Checkpoints all the time in most lives, so that kills hit them at every stage; fewer in others, which then lose more.
-BUSY = {"checkpoint__write_budget": "16GiB/s", "checkpoint__max_interval": "1s"}
+# The least page_memory: pages go into the file in the middle of checkpoints.
+BUSY = {"checkpoint__write_budget": "16GiB/s", "checkpoint__max_interval": "1s", "checkpoint__page_memory": "64KiB"}
 INTERVALS = ("10ms", "10ms", "40ms", "300ms")
 
 

@@ -93,7 +93,8 @@ def failures(daemon):
 
 
 def test_a_full_disk(small_disk, make_rankd, lines):
-    daemon = make_rankd(checkpoint__min_interval="20ms", checkpoint__max_interval="200ms", log__segment_bytes="1MiB")
+    daemon = make_rankd(checkpoint__min_interval="20ms", checkpoint__max_interval="200ms", checkpoint__page_memory="64KiB",
+                        log__segment_bytes="1MiB")
     small_disk(daemon.data_dir)
     daemon.start()
     sender, filler = Sender(daemon, lines), Filler(daemon.data_dir)

@@ -42,7 +42,8 @@ def test_digest_depends_on_the_log(origin, make_rankd, lines):
     {"learner__user_cache": "64KiB"},
     {"learner__neighbour_cache": "64KiB"},
     {"learner__kernel": "portable"},
-    {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "checkpoint__write_budget": "16GiB/s"},
+    {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "checkpoint__write_budget": "16GiB/s",
+     "checkpoint__page_memory": "64KiB"},
     {"learner__user_cache": "64KiB", "learner__neighbour_cache": "64KiB", "learner__kernel": "portable",
      "learner__batch_events": 3},
 ], ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()) or "defaults")
