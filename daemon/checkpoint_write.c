@@ -103,6 +103,7 @@ static size_t gather_users(struct checkpoint *c, struct user_place places[USERS_
 static int write_users(struct checkpoint *c, struct store_txn *t, struct err *e) {
     struct user_place places[USERS_AT_ONCE];
     int rc = 0;
+    users_list_sort(c->g->model->users, c->users, c->reader);
     for (size_t n; rc == 0 && (n = gather_users(c, places)) > 0;) {
         if (c->row.failed) rc = err_set(e, ERR_NOMEM, "checkpoint", "no memory for user rows");
         for (size_t k = 0; k < n && rc == 0; k++) {

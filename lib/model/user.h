@@ -86,11 +86,13 @@ int users_load(const struct users *u, struct slice id, struct user_row **out, st
 /* Stored form (little-endian) and back. */
 void user_encode(const struct user_row *r, uint32_t dim, struct buf *out);
 
-/* Checkpoint. begin (learner, right after users_publish): hands over the list of rows to write. next (store thread, an
- * epoch reader of its own, inside a section): the row as it stood at begin, NULL at the end. end (learner): durable
- * tells whether they are; if not they go with the next one. */
+/* Checkpoint. begin (learner, right after users_publish): hands over the list of rows to write. sort (store thread, an
+ * epoch reader of its own, outside a section; before next): they shall come about in the order of their ids; without
+ * memory they come in any. next (inside a section): the row as it stood at begin, NULL at the end. end (learner):
+ * durable tells whether they are; if not they go with the next one. */
 struct user_list;
 struct user_list *users_checkpoint_begin(struct users *u, uint64_t *n);
+void users_list_sort(const struct users *u, struct user_list *l, unsigned reader);
 const struct user_row *users_list_next(struct users *u, struct user_list *l);
 void users_checkpoint_end(struct users *u, struct user_list *l, bool durable);
 
