@@ -1,4 +1,4 @@
-/* LambdaRank on the weights of the terms, and the guard that keeps it safe. */
+/* Learning of the weights of the terms, and the guard that keeps it safe. */
 #include "lib/model/blend.h"
 
 #include <sched.h>
@@ -6,10 +6,11 @@
 
 #include "lib/base/fmath.h"
 
-#define FADE        0.998 /* of the guard's sums, per ranking */
-#define GUARD_AFTER 200   /* rankings */
-#define GUARD_BELOW 0.97  /* of the start weights' NDCG: start anew */
+#define FADE_LOG2   (-0.0028882811) /* log2(0.998): of the guard's sums, per ranking */
+#define GUARD_AFTER 200             /* rankings */
+#define GUARD_BELOW 0.97            /* of the start weights' NDCG: start anew */
 #define START_SUM   0.1f
+#define NARROWEST   1e-6f
 #define LARGEST     1e4f
 
 static void start_anew(struct blend *b, struct blend_bucket *k) {
@@ -66,14 +67,23 @@ void blend_read(const struct blend *b, uint32_t bucket, float *weight) {
 
 static bool is_finite(float v) { return v - v == 0; }
 
+/* The difference of scores that matters in a ranking. */
+static float width_of(const struct blend_example *others, uint32_t n) {
+    float spread = n > 0 ? others[0].score - others[n - 1].score : 0;
+    float width = BLEND_WIDTH * spread;
+    return width > NARROWEST ? width : NARROWEST;
+}
+
 void blend_learn(struct blend *b, uint32_t bucket, uint32_t rank, const struct blend_example *target,
                  const struct blend_example *others, uint32_t n) {
     struct blend_bucket *k = &b->bucket[bucket];
     const struct model_params *p = b->params;
     float gradient[TERMS] = {0}, of_target = (float)blend_gain(b, rank);
+    float sharp = 1 / width_of(others, n);
     for (uint32_t o = 0; o < n; o++) {
         float swap = (float)blend_gain(b, o < rank ? o : o + 1) - of_target;
-        float lambda = (swap < 0 ? -swap : swap) * fm_sigmoidf(others[o].score - target->score);
+        float ahead = fm_sigmoidf((others[o].score - target->score) * sharp);
+        float lambda = (swap < 0 ? -swap : swap) * ahead * (1 - ahead);
         for (int f = 0; f < TERMS; f++) gradient[f] += lambda * (target->term[f] - others[o].term[f]);
     }
     for (int f = 0; f < TERMS; f++) {
@@ -89,17 +99,22 @@ void blend_learn(struct blend *b, uint32_t bucket, uint32_t rank, const struct b
     b->changed = true;
 }
 
-void blend_judge(struct blend *b, uint32_t bucket, uint32_t learned_rank, uint32_t start_rank) {
+void blend_judge(struct blend *b, uint32_t bucket, uint32_t n, double learned, double start) {
     struct blend_bucket *k = &b->bucket[bucket];
-    k->learned = FADE * k->learned + blend_gain(b, learned_rank);
-    k->start = FADE * k->start + blend_gain(b, start_rank);
-    k->rankings = FADE * k->rankings + 1;
+    double fade = fm_exp2(n * FADE_LOG2), ahead = learned - start;
+    k->learned = fade * k->learned + learned;
+    k->start = fade * k->start + start;
+    k->rankings = fade * k->rankings + n;
+    k->squares = fade * fade * k->squares + ahead * ahead;
     b->changed = true;
+    double behind = k->start - k->learned;
     if (k->rankings <= GUARD_AFTER || k->learned >= GUARD_BELOW * k->start) return;
+    if (behind * behind < BLEND_SURE * BLEND_SURE * k->squares) return;
     start_anew(b, k);
     k->step /= 2;
     k->restarts++;
     k->learned = k->start;
+    k->squares = 0;
 }
 
 void blend_encode(const struct blend *b, struct buf *out) {
@@ -114,6 +129,7 @@ void blend_encode(const struct blend *b, struct buf *out) {
         buf_put_f64(out, from->learned);
         buf_put_f64(out, from->start);
         buf_put_f64(out, from->rankings);
+        buf_put_f64(out, from->squares);
     }
 }
 
@@ -130,6 +146,7 @@ int blend_decode(struct blend *b, struct slice bytes, struct err *e) {
         to->learned = cursor_f64(&c);
         to->start = cursor_f64(&c);
         to->rankings = cursor_f64(&c);
+        to->squares = cursor_f64(&c);
     }
     if (c.failed || c.n != 0)
         return err_set(e, ERR_CORRUPT, "blend", "%zu bytes are not what %u sets of %d weights need", bytes.n,

@@ -1,16 +1,21 @@
 /* The weights of the terms of a score, one set per kind of moment, and how they learn.
  *
- * LambdaRank (Burges 2010) on full rankings that are made of a share of the events before they are learned: for target
- * i at rank r and each of the BLEND_OTHERS best other items k,
+ * Steps of the change of NDCG, on full rankings that are made of a share of the events before they are learned: for
+ * target i at rank r and each of the BLEND_OTHERS best other items k,
  *
- *     lambda_k = |gain(r_k) - gain(r)| / (1 + exp(s_i - s_k)),    weight += step * g / sqrt(sum g^2),
- *     g = sum_k lambda_k (terms_i - terms_k),                     gain(r) = 1 / log2(r + 2) for r < BLEND_CUT, else 0
+ *     L        = sum_k |gain(r_k) - gain(r)| sigmoid((s_k - s_i) / T),     T = BLEND_WIDTH * (s of the best - s of the
+ * 50th) weight  += step * g / sqrt(sum g^2),     g = -T dL/dweight,     gain(r) = 1 / log2(r + 2) for r < BLEND_CUT,
+ * else 0
  *
- * (the change of NDCG by swapping the two). Ranks of BLEND_REACH and more teach nothing. The embeddings have a loss of
- * their own; nothing else that is ranked or asked changes a weight.
+ * |gain - gain| is the change of NDCG by swapping the two (LambdaRank, Burges 2010), the sigmoid a smooth "k is before
+ * i" (Qin, Liu and Li 2010, of the scale of each ranking). LambdaRank's log(1 + exp) is not bounded: where most targets
+ * cannot be foreseen, those far behind pull what is at the top of the list down, whatever it is, and all weights with
+ * it. Ranks of BLEND_REACH and more teach nothing. The embeddings have a loss of their own; nothing else that is ranked
+ * or asked changes a weight.
  *
  * The guard: the same rankings are made with the start weights too. The learned weights serve only while their decayed
- * NDCG is not below that of the start weights; when it is clearly below they start anew with half the step.
+ * NDCG is not below that of the start weights; when it is clearly below, by a share and by BLEND_SURE standard errors
+ * (the targets of one event count as one), they start anew with half the step.
  *
  * Learner, but blend_read. */
 #ifndef RANKD_MODEL_BLEND_H
@@ -27,15 +32,18 @@
 
 #define BLEND_BUCKETS 12u /* history of 0, 1, 2, 3-4, 5-10, more; last event within BLEND_AWAY_MS, or not */
 #define BLEND_AWAY_MS (30 * 60 * 1000)
-#define BLEND_OTHERS  100u /* best others that a target is compared with */
+#define BLEND_OTHERS  50u /* best others that a target is compared with */
 #define BLEND_REACH   500u
 #define BLEND_CUT     20u
+#define BLEND_WIDTH   0.1f
+#define BLEND_SURE    2.0
 
 struct blend_bucket {
     float weight[TERMS], sum[TERMS]; /* learned, and AdaGrad sums */
     float step;                      /* factor of the steps, halved by the guard */
     uint32_t restarts;
     double learned, start, rankings; /* decayed sums: gain with the learned and the start weights, rankings */
+    double squares;                  /* the same of (learned - start)^2 of an event, decayed by the square */
 };
 
 struct blend {
@@ -70,8 +78,8 @@ struct blend_example {
 /* A ranking with the learned weights: target (0-based rank below BLEND_REACH) and the n best others in order. */
 void blend_learn(struct blend *b, uint32_t bucket, uint32_t rank, const struct blend_example *target,
                  const struct blend_example *others, uint32_t n);
-/* Where the target of one ranking stood, with either weights (BLEND_REACH or more: beyond); after blend_learn. */
-void blend_judge(struct blend *b, uint32_t bucket, uint32_t learned_rank, uint32_t start_rank);
+/* The n rankings of one event: sums of the gains with either weights; after blend_learn. */
+void blend_judge(struct blend *b, uint32_t bucket, uint32_t n, double learned, double start);
 
 /* Stored form (little-endian), and back. ERR_CORRUPT. */
 void blend_encode(const struct blend *b, struct buf *out);

@@ -188,32 +188,40 @@ static void teach(struct judge *j, struct model *m, uint32_t bucket, uint32_t ra
     blend_learn(&m->blend, bucket, rank, &j->target, j->others, (uint32_t)j->n_best);
 }
 
+/* One ranking: where the target stands with either weights, and what follows from it. */
+static int judge_target(struct judge *j, struct model *m, uint32_t bucket, uint32_t row, struct ranks *ranks,
+                        struct err *e) {
+    const float *learned = m->blend.bucket[bucket].weight;
+    int rc = 0;
+    example_of(j, m, row, &j->target);
+    j->target.score = score_of(j->target.term, learned);
+    if (m->items->n_live < SCAN_FROM)
+        *ranks = rank_all(j, m, row, learned);
+    else
+        rc = rank_by_scan(j, m, row, learned, ranks, e);
+    if (rc == 0 && ranks->learned < BLEND_REACH && m->params.blend_step > 0) teach(j, m, bucket, ranks->learned);
+    return rc;
+}
+
 int judge_event(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
                 const struct model_event *ev, const uint32_t *rows, struct err *e) {
-    bool ready = false;
-    uint32_t bucket = 0;
+    uint32_t bucket = 0, n = 0;
+    double learned = 0, start = 0;
+    int rc = 0;
     if (m->params.types[ev->type].weight <= 0 || (m->params.negative_types >> ev->type & 1)) return 0;
-    for (uint32_t k = 0; k < ev->n_items; k++) {
-        if (!chosen(m, ev, k, rows[k])) continue;
-        if (!ready) {
-            j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
-            int rc = prepare(j, m, user, h, e);
-            if (rc < 0) return rc;
-            bucket = blend_bucket(user->n, j->clock_ms - user->last_ms);
-            ready = true;
-        }
-        struct blend_bucket *b = &m->blend.bucket[bucket];
+    for (uint32_t k = 0; k < ev->n_items && rc == 0; k++) {
         struct ranks ranks = {BLEND_REACH, BLEND_CUT};
-        int rc = 0;
-        example_of(j, m, rows[k], &j->target);
-        j->target.score = score_of(j->target.term, b->weight);
-        if (m->items->n_live < SCAN_FROM)
-            ranks = rank_all(j, m, rows[k], b->weight);
-        else
-            rc = rank_by_scan(j, m, rows[k], b->weight, &ranks, e);
+        if (!chosen(m, ev, k, rows[k])) continue;
+        if (n++ == 0) {
+            j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
+            bucket = blend_bucket(user->n, j->clock_ms - user->last_ms);
+            rc = prepare(j, m, user, h, e);
+        }
+        if (rc == 0) rc = judge_target(j, m, bucket, rows[k], &ranks, e);
         if (rc < 0) return rc;
-        if (ranks.learned < BLEND_REACH && m->params.blend_step > 0) teach(j, m, bucket, ranks.learned);
-        blend_judge(&m->blend, bucket, ranks.learned, ranks.start);
+        learned += blend_gain(&m->blend, ranks.learned);
+        start += blend_gain(&m->blend, ranks.start);
     }
+    if (n > 0) blend_judge(&m->blend, bucket, n, learned, start);
     return 0;
 }

@@ -17,7 +17,7 @@
 #define MODEL_MAX_ID        256                /* bytes of a user or item id */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
-#define MODEL_ARITHMETIC 3
+#define MODEL_ARITHMETIC 4
 
 struct model_type {
     float weight;                 /* of the learning step; 0 = counts, does not train */

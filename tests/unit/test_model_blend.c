@@ -79,7 +79,7 @@ static void a_term_that_is_off_stays_off(void **state) {
     assert_true(b.bucket[0].weight[TERM_BACKWARD] != params.blend_start[TERM_BACKWARD]);
 }
 
-/* The step is that of the derivative of sum |swap| log(1 + exp(s_o - s_t)) along each weight. */
+/* The step is that of the derivative of sum |swap| sigmoid((s_o - s_t) / T) along each weight, times T. */
 static void gradient_by_finite_differences(void **state) {
     (void)state;
     struct blend_example target = {0, {0.3f, 1.2f, 0, 0.4f, -2, 1, 0.1f}},
@@ -91,6 +91,7 @@ static void gradient_by_finite_differences(void **state) {
     target.score = score_of(target.term, params.blend_start);
     for (int o = 0; o < 3; o++) others[o].score = score_of(others[o].term, params.blend_start);
     const uint32_t rank = 2;
+    double width = 0.1 * ((double)others[0].score - (double)others[2].score);
     blend_learn(&b, 4, rank, &target, others, 3);
     for (int f = 0; f < TERMS; f++) {
         double loss[2], h = 1e-4;
@@ -101,10 +102,10 @@ static void gradient_by_finite_differences(void **state) {
                 double swap = fabs(1 / log2((o < rank ? o : o + 1) + 2.0) - 1 / log2(rank + 2.0));
                 double d = (double)others[o].score - (double)target.score +
                            shift * ((double)others[o].term[f] - (double)target.term[f]);
-                loss[side] += swap * log1p(exp(d));
+                loss[side] += swap / (1 + exp(-d / width));
             }
         }
-        double gradient = -(loss[1] - loss[0]) / (2 * h);
+        double gradient = -width * (loss[1] - loss[0]) / (2 * h);
         double step = f < TERMS_SPARSE ? 0.05 : 0.015;
         double want = (double)params.blend_start[f] + step * gradient / sqrt(0.1 + gradient * gradient);
         if (f <= TERM_EMBEDDING && want < 0) want = 0;
@@ -118,15 +119,32 @@ static void the_guard(void **state) {
     blend_init(&b, &params);
     for (int n = 0; n < 20; n++) mean_gain(&b, 2, (uint64_t)n * 1000, 0, true);
     assert_memory_not_equal(blend_weights(&b, 2), params.blend_start, sizeof params.blend_start);
-    blend_judge(&b, 2, 5, 3); /* the start weights were better: they serve */
+    const double low = blend_gain(&b, 5), high = blend_gain(&b, 3);
+    blend_judge(&b, 2, 1, low, high); /* the start weights were better: they serve */
     assert_memory_equal(blend_weights(&b, 2), params.blend_start, sizeof params.blend_start);
-    blend_judge(&b, 2, 0, 500);
+    blend_judge(&b, 2, 1, 1, 0);
     assert_memory_not_equal(blend_weights(&b, 2), params.blend_start, sizeof params.blend_start);
     assert_int_equal(b.bucket[2].restarts, 0);
-    for (int n = 0; n < 400; n++) blend_judge(&b, 2, 9, 1);
+    for (int n = 0; n < 400; n++) blend_judge(&b, 2, 1, low, high);
     assert_true(b.bucket[2].restarts >= 1);
     assert_true(b.bucket[2].step <= 0.5f);
     assert_memory_equal(b.bucket[2].weight, params.blend_start, sizeof params.blend_start);
+}
+
+/* Events on which now one and now the other is better say nothing, even when one is ahead on the whole; that one is
+ * always better by as much does, and twenty targets of one event say no more than that event. */
+static void the_guard_knows_noise(void **state) {
+    (void)state;
+    static struct blend b;
+    blend_init(&b, &params);
+    for (int n = 0; n < 3000; n++) blend_judge(&b, 1, 1, n % 2 ? 0.95 : 0, n % 2 ? 0 : 1);
+    assert_true(b.bucket[1].learned < 0.97 * b.bucket[1].start);
+    assert_int_equal(b.bucket[1].restarts, 0);
+    for (int n = 0; n < 3000; n++) blend_judge(&b, 2, 1, 0.475, 0.5);
+    assert_true(b.bucket[2].restarts >= 1);
+    for (int n = 0; n < 20; n++) blend_judge(&b, 3, 20, n % 2 ? 0 : 19, n % 2 ? 20 : 0);
+    assert_true(b.bucket[3].learned < 0.97 * b.bucket[3].start);
+    assert_int_equal(b.bucket[3].restarts, 0);
 }
 
 static void stored_and_published(void **state) {
@@ -137,8 +155,10 @@ static void stored_and_published(void **state) {
     buf_init(&bytes, 1 << 16);
     blend_init(&b, &params);
     blend_init(&loaded, &params);
-    for (int n = 0; n < 300; n++)
-        blend_judge(&b, (uint32_t)n % BLEND_BUCKETS, one_ranking(&b, 3, (uint64_t)n, 1, true), 7);
+    for (int n = 0; n < 300; n++) {
+        double learned = blend_gain(&b, one_ranking(&b, 3, (uint64_t)n, 1, true));
+        blend_judge(&b, (uint32_t)n % BLEND_BUCKETS, 1, learned, blend_gain(&b, 7));
+    }
     blend_encode(&b, &bytes);
     assert_int_equal(blend_decode(&loaded, slice_of(bytes.p, bytes.n), NULL), 0);
     assert_memory_equal(loaded.bucket, b.bucket, sizeof b.bucket);
@@ -163,9 +183,13 @@ static void buckets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_the_term_that_tells),     cmocka_unit_test(a_term_that_is_off_stays_off),
-        cmocka_unit_test(gradient_by_finite_differences), cmocka_unit_test(the_guard),
-        cmocka_unit_test(stored_and_published),           cmocka_unit_test(buckets),
+        cmocka_unit_test(learns_the_term_that_tells),
+        cmocka_unit_test(a_term_that_is_off_stays_off),
+        cmocka_unit_test(gradient_by_finite_differences),
+        cmocka_unit_test(the_guard),
+        cmocka_unit_test(the_guard_knows_noise),
+        cmocka_unit_test(stored_and_published),
+        cmocka_unit_test(buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
