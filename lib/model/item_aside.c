@@ -16,9 +16,9 @@ struct item_aside {
     _Atomic uint32_t *of_row; /* (max_rows) slot + 1; 0 = the row has no copy */
 
     /* learner */
-    uint32_t free, top; /* first of the free slots it knows; slots from top on were not used since all were free */
-    uint64_t n_put;     /* less those withdrawn */
-    size_t resident;    /* bytes from the start of slots that may be resident */
+    uint32_t free, top;      /* first of the free slots it knows; slots from top on were not used since all were free */
+    uint64_t n_put;          /* less those withdrawn */
+    _Atomic size_t resident; /* bytes from the start of slots that may be resident; set by the learner */
 
     /* store thread */
     _Atomic uint32_t returned; /* first of the slots given back and not yet seen by the learner */
@@ -62,6 +62,10 @@ static void set_next(struct item_aside *a, uint32_t slot, uint32_t next) {
     memcpy(slot_at(a, slot), &next, sizeof next);
 }
 
+static void set_resident(struct item_aside *a, size_t bytes) {
+    atomic_store_explicit(&a->resident, bytes, memory_order_relaxed);
+}
+
 static uint32_t take_slot(struct item_aside *a) {
     if (a->free == NO_SLOT) a->free = atomic_exchange_explicit(&a->returned, NO_SLOT, memory_order_acquire);
     uint32_t slot = a->free;
@@ -71,7 +75,7 @@ static uint32_t take_slot(struct item_aside *a) {
     }
     slot = a->top++;
     CHECK(slot < a->max_rows + SPARE);
-    if (a->top * a->row_bytes > a->resident) a->resident = a->top * a->row_bytes;
+    if (a->top * a->row_bytes > item_aside_bytes(a)) set_resident(a, a->top * a->row_bytes);
     return slot;
 }
 
@@ -119,9 +123,10 @@ void item_aside_tend(struct item_aside *a) {
     }
     size_t least = a->top * a->row_bytes;
     if (least < ITEM_ASIDE_KEPT) least = ITEM_ASIDE_KEPT;
-    if (a->resident <= least) return;
-    if (a->resident > ITEM_ASIDE_STEP && a->resident - ITEM_ASIDE_STEP > least) least = a->resident - ITEM_ASIDE_STEP;
-    a->resident = mem_map_forget(a->slots, least, a->resident);
+    size_t resident = item_aside_bytes(a);
+    if (resident <= least) return;
+    if (resident > ITEM_ASIDE_STEP && resident - ITEM_ASIDE_STEP > least) least = resident - ITEM_ASIDE_STEP;
+    set_resident(a, mem_map_forget(a->slots, least, resident));
 }
 
-size_t item_aside_bytes(const struct item_aside *a) { return a->resident; }
+size_t item_aside_bytes(const struct item_aside *a) { return atomic_load_explicit(&a->resident, memory_order_relaxed); }

@@ -28,7 +28,7 @@ void item_aside_tend(struct item_aside *a);
 const void *item_aside_at(const struct item_aside *a, uint32_t row);
 void item_aside_give_back(struct item_aside *a, uint32_t row);
 
-/* Learner: bytes of slots that may be resident. */
+/* Any thread: bytes of slots that may be resident. */
 size_t item_aside_bytes(const struct item_aside *a);
 
 #define ITEM_ASIDE_STEP (1u << 20)  /* 256 pages: some 50 us */

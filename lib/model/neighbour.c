@@ -201,4 +201,7 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
 }
 
 const struct neighbours_stats *neighbours_stats(const struct neighbours *s) { return &s->stats; }
+uint64_t neighbours_aside_bytes(const struct neighbours *s) {
+    return atomic_load_explicit(&s->aside_bytes, memory_order_relaxed);
+}
 uint64_t neighbours_cache_bytes(const struct neighbours *s) { return s->cache_bytes; }

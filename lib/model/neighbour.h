@@ -113,6 +113,7 @@ struct neighbours_stats {                                      /* relaxed atomic
     _Atomic uint64_t replaced;                                 /* weakest entries that gave way to a newcomer */
 };
 const struct neighbours_stats *neighbours_stats(const struct neighbours *s);
+uint64_t neighbours_aside_bytes(const struct neighbours *s); /* set aside for a checkpoint; any thread */
 uint64_t neighbours_cache_bytes(const struct neighbours *s); /* the bound; UINT64_MAX = none */
 
 #endif

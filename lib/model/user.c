@@ -137,6 +137,13 @@ static void account(struct users *u, int64_t bytes) {
     atomic_fetch_add_explicit(&u->stats.cached_bytes, (uint64_t)bytes, memory_order_relaxed);
 }
 
+/* What the bound counts: the rows that the checkpoint under way holds on to as well. */
+static uint64_t held_bytes(const struct users *u) {
+    uint64_t cached = atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed);
+    return users_in_flight(u) ? cached + atomic_load_explicit(&u->stats.superseded_bytes, memory_order_relaxed)
+                              : cached;
+}
+
 static bool is_durable(const struct users *u, const struct user_slot *s) {
     return !s->work && atomic_load_explicit(&s->row, memory_order_relaxed)->interval <= u->durable_interval;
 }
@@ -159,7 +166,7 @@ static void evict(struct users *u, struct user_slot *s) {
 static bool make_room(struct users *u, size_t bytes, const struct user_slot *keep) {
     struct user_slot *s = u->oldest;
     for (unsigned looked = 0; s && looked < 256; looked++) {
-        if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) + bytes <= u->cache_bytes) return true;
+        if (held_bytes(u) + bytes <= u->cache_bytes) return true;
         struct user_slot *newer = s->newer;
         if (s != keep && is_durable(u, s)) {
             evict(u, s);
@@ -170,7 +177,7 @@ static bool make_room(struct users *u, size_t bytes, const struct user_slot *kee
         }
         s = newer;
     }
-    return atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) + bytes <= u->cache_bytes;
+    return held_bytes(u) + bytes <= u->cache_bytes;
 }
 
 static struct user_row *fresh_row(const struct users *u, struct slice id) {
@@ -289,10 +296,9 @@ static int full(const struct users *u, struct err *e) {
 /* Rows grow as their users come back: past the bound and a quarter of it they wait for a checkpoint too. */
 static bool may_grow(struct users *u, const struct user_slot *s) {
     uint64_t most = u->cache_bytes + u->cache_bytes / 4;
-    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) <= most) return true;
+    if (held_bytes(u) <= most) return true;
     (void)make_room(u, 0, s);
-    return atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) <= most ||
-           u->dirty_now + u->dirty_in_flight == 0;
+    return held_bytes(u) <= most || u->dirty_now + u->dirty_in_flight == 0;
 }
 
 /* A user erased since the last publish begins anew. */
@@ -352,7 +358,7 @@ static void publish_slot(struct users *u, struct user_slot *s, bool in_flight) {
     u->dirty_now += (uint64_t)(listed ? size - old_size : size);
     atomic_store_explicit(&s->row, r, memory_order_release);
     if (needed)
-        u->superseded[u->n_superseded++] = old;
+        users_supersede(u, old);
     else
         epoch_retire(u->epoch, old, (size_t)old_size, mem_free);
 }
@@ -362,8 +368,7 @@ void users_publish(struct users *u) {
     for (size_t k = 0; k < u->n_touched; k++) publish_slot(u, u->touched[k], in_flight);
     u->n_touched = 0;
     users_release_superseded(u);
-    if (atomic_load_explicit(&u->stats.cached_bytes, memory_order_relaxed) > u->cache_bytes)
-        (void)make_room(u, 0, NULL);
+    if (held_bytes(u) > u->cache_bytes) (void)make_room(u, 0, NULL);
     atomic_store_explicit(&u->stats.dirty_bytes, u->dirty_now + u->dirty_in_flight, memory_order_relaxed);
     atomic_store_explicit(&u->stats.dirty, u->list->n, memory_order_relaxed);
 }

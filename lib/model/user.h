@@ -63,8 +63,8 @@ void users_free(struct users *u);
 
 /* Learner. The user's private row, made from the published one, the backing or start values. It may be changed until
  * the next users_publish; users_reserve makes room and may move it. ERR_CORRUPT from the backing; ERR_FULL when the
- * cache holds nothing but rows that no checkpoint has written yet (a user in it goes on until rows that grew have
- * passed the bound by a quarter): wait for one. */
+ * cache and what a checkpoint keeps of it hold nothing but rows that no checkpoint has written yet (a user in it goes
+ * on until rows that grew have passed the bound by a quarter): wait for one. */
 int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
 int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) ERR_MUST_CHECK;
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
@@ -98,6 +98,7 @@ void users_checkpoint_end(struct users *u, struct user_list *l, bool durable);
 
 struct users_stats { /* relaxed atomics, any thread */
     _Atomic uint64_t cached, cached_bytes, dirty, dirty_bytes, hits, misses, created, evicted;
+    _Atomic uint64_t superseded_bytes; /* of rows replaced, but kept for the checkpoint under way */
 };
 const struct users_stats *users_stats(const struct users *u);
 uint64_t users_cache_bytes(const struct users *u); /* the bound */

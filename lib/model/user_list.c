@@ -79,12 +79,20 @@ bool users_in_flight(const struct users *u) {
     return u->in_flight && !atomic_load_explicit(&u->in_flight->read, memory_order_acquire);
 }
 
+void users_supersede(struct users *u, struct user_row *r) {
+    u->superseded[u->n_superseded++] = r;
+    atomic_fetch_add_explicit(&u->stats.superseded_bytes, user_row_bytes(u->params->dim, r->cap, r->id_bytes),
+                              memory_order_relaxed);
+}
+
 void users_release_superseded(struct users *u) {
     uint32_t dim = u->params->dim;
     if (!users_in_flight(u)) u->superseded_done = u->n_superseded;
     for (int k = 0; k < RELEASE_AT_ONCE && u->superseded_at < u->superseded_done; k++) {
         struct user_row *r = u->superseded[u->superseded_at++];
-        epoch_retire(u->epoch, r, user_row_bytes(dim, r->cap, r->id_bytes), mem_free);
+        size_t size = user_row_bytes(dim, r->cap, r->id_bytes);
+        atomic_fetch_sub_explicit(&u->stats.superseded_bytes, size, memory_order_relaxed);
+        epoch_retire(u->epoch, r, size, mem_free);
     }
     if (u->superseded_at == u->n_superseded) u->superseded_at = u->superseded_done = u->n_superseded = 0;
 }

@@ -199,6 +199,54 @@ static void test_returning_users_are_bounded(void **state) {
     shop_free(&b);
 }
 
+/* Nor do the versions that a checkpoint holds on to come on top of the bound, however long it takes. */
+static void test_versions_for_a_checkpoint_are_bounded(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    static struct shop_backing b;
+    memset(&b, 0, sizeof b);
+    struct user_backing backing = {shop_get, &b};
+    const uint64_t bound = 64u << 10;
+    struct model *m;
+    struct err e;
+    struct user_list *l = NULL;
+    uint64_t count;
+    unsigned waits = 0;
+    assert_int_equal(model_new(&p, kernel_pick("portable"), bound, &backing, 1, &m, &e), 0);
+    for (uint64_t n = 0; n < 4000; n++) {
+        char u[16], i[16];
+        snprintf(u, sizeof u, "u%u", (unsigned)(n % 150));
+        snprintf(i, sizeof i, "i%u", (unsigned)(n / 150));
+        struct slice id = slice_str(i);
+        struct model_event ev = {.place = {.source = 1, .offset = n},
+                                 .user = slice_str(u),
+                                 .items = &id,
+                                 .n_items = 1,
+                                 .ts_ms = T0 + (int64_t)n};
+        const struct users_stats *s = users_stats(m->users);
+        int rc = model_learn(m, &ev, &e);
+        model_publish(m);
+        assert_true(s->cached_bytes + s->superseded_bytes < bound + bound / 4 + 4096);
+        if (rc < 0) {
+            assert_int_equal(rc, ERR_FULL);
+            waits++;
+            if (!l) l = users_checkpoint_begin(m->users, &count);
+            shop_store_users(m, &b, l);
+            users_checkpoint_end(m->users, l, true);
+            model_publish(m);
+            assert_int_equal(s->superseded_bytes, 0);
+            assert_int_equal(model_learn(m, &ev, &e), 0);
+            model_publish(m);
+            l = NULL;
+        }
+        if (!l && n % 100 == 99) l = users_checkpoint_begin(m->users, &count);
+    }
+    assert_true(waits > 0);
+    if (l) users_checkpoint_end(m->users, l, false);
+    model_free(m);
+    shop_free(&b);
+}
+
 /* The erased item stands in the history of a user who goes on: its row is nobody's and trains no more. */
 static void test_erased_item_acts_no_more(void **state) {
     (void)state;
@@ -301,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_failed_checkpoints_list_users_once),
         cmocka_unit_test(test_versions_go_once_they_were_read),
         cmocka_unit_test(test_returning_users_are_bounded),
+        cmocka_unit_test(test_versions_for_a_checkpoint_are_bounded),
         cmocka_unit_test(test_erased_item_acts_no_more),
         cmocka_unit_test(test_emptied_recent_block_is_handed_over),
         cmocka_unit_test(test_removing_keeps_the_order_of_a_full_ring),
