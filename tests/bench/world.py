@@ -14,6 +14,7 @@ import rankd as system  # noqa: E402  (tests/system/rankd.py)
 WORK = os.path.join(system.BUILD, "bench", "work")
 TOOLS = os.path.join(system.BUILD, "bench")
 MIB = 1 << 20
+OPTIONS = {}  # of every daemon, section__key to value: what scripts/bench -o gives
 
 
 def say(text):
@@ -60,7 +61,7 @@ def new_daemon(name, follow=None, **options):
 
 def old_daemon(name, **options):
     os.makedirs(work("data", name), exist_ok=True)
-    return system.Rankd(work("data", name), **{"checkpoint__map_size": "64GiB", **options})
+    return system.Rankd(work("data", name), **{"checkpoint__map_size": "64GiB", **options, **OPTIONS})
 
 
 def learned_daemon(name, path, **options):
