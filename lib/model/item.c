@@ -239,23 +239,14 @@ int items_describe(struct items *t, uint32_t row, int available, int64_t expires
     return 0;
 }
 
-static void load_words(void *dst, const void *src, size_t n) {
-    const _Atomic uint64_t *s = src;
-    unsigned char *d = dst;
-    for (size_t k = 0; k < n / 8; k++) {
-        uint64_t w = atomic_load_explicit(&s[k], memory_order_relaxed);
-        memcpy(d + 8 * k, &w, 8);
-    }
-}
-
 void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y) {
     struct item_head *from = item_head(t, row);
     for (unsigned tries = 1;; tries++) {
         uint32_t before = atomic_load_explicit(&from->seq, memory_order_acquire);
         if (!(before & 1u)) {
-            load_words(head, from, sizeof *head);
-            if (q) load_words(q, item_q(t, row), sizeof(float) * t->dim);
-            if (y) load_words(y, item_y(t, row), sizeof(float) * t->dim);
+            item_load(head, from, sizeof *head);
+            if (q) item_load(q, item_q(t, row), sizeof(float) * t->dim);
+            if (y) item_load(y, item_y(t, row), sizeof(float) * t->dim);
             atomic_thread_fence(memory_order_acquire);
             if (atomic_load_explicit(&from->seq, memory_order_relaxed) == before) return;
         }

@@ -176,6 +176,18 @@ static inline void item_store(void *dst, const void *src, size_t n) {
     memcpy(dst, src, n);
 #endif
 }
+/* The reader's side of item_store. */
+static inline void item_load(void *dst, const void *src, size_t n) {
+#if CHECK_RACES
+    const _Atomic uint64_t *s = src;
+    for (size_t k = 0; k < n / 8; k++) {
+        uint64_t w = atomic_load_explicit(&s[k], memory_order_relaxed);
+        memcpy((unsigned char *)dst + 8 * k, &w, 8);
+    }
+#else
+    memcpy(dst, src, n);
+#endif
+}
 /* The head without its sequence word. The learner builds a copy, changes it and stores it back. */
 static inline void item_store_head(struct item_head *dst, const struct item_head *src) {
     atomic_store_explicit((_Atomic uint32_t *)&dst->generation, src->generation, memory_order_relaxed);

@@ -60,13 +60,12 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
     int rc = 0;
     for (int k = 0; k < MODEL_TRENDS; k++) j->shift[k] = (double)j->clock_ms / (double)p->trend_half_life_ms[k];
     history_vector(h, m->items, m->kernel, user->n > 0 ? user->p : NULL, false, j->x);
-    terms_clear(j->terms);
+    terms_begin(j->terms, j->clock_ms);
     for (uint32_t r = 0; r < h->n_known && r < p->neighbour_history && rc == 0; r++)
         for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
             rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, h->parts[r].row, &j->terms->list, e);
             if (rc == 0)
-                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row, r,
-                               j->clock_ms);
+                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row, r);
         }
     return rc;
 }

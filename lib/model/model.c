@@ -21,6 +21,7 @@
 #define PREFETCH_ROWS 8u
 #define PUBLISH_ROWS  1024u
 #define WEIGHT_FADE   0.9999 /* of the mean weight, per pair that trains */
+#define ADMITTED      8u     /* neighbour rows brought in for readers at a publish: some 30 us */
 #define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
@@ -393,6 +394,7 @@ void model_publish(struct model *m) {
     item_aside_tend(t->aside);
     users_publish(m->users);
     neighbours_publish(m->neighbours);
+    neighbours_admit(m->neighbours, ADMITTED);
     blend_publish(&m->blend);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);

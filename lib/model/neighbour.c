@@ -129,12 +129,32 @@ int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a,
         r->touched = s->period;
         r->reserved = 0;
     }
-    r->recent = true;
+    neighbour_seen(r);
     uint32_t reserved = at_most(r->reserved + n_more, most), need = at_most(r->n + reserved, most);
     if (need > r->cap) rc = grow_row(s, need, &r, e);
     if (rc == 0) rc = neighbour_set_aside(s, r, e);
     if (rc == 0) r->reserved = (uint16_t)reserved;
     return rc;
+}
+
+static void want(struct neighbours *s, uint32_t key) {
+    atomic_store_explicit(&s->wanted[key % NEIGHBOUR_WANTED], key + 1, memory_order_relaxed);
+    atomic_store_explicit(&s->any_wanted, true, memory_order_release);
+}
+
+void neighbours_admit(struct neighbours *s, uint32_t most) {
+    if (!atomic_load_explicit(&s->any_wanted, memory_order_relaxed)) return;
+    atomic_exchange_explicit(&s->any_wanted, false, memory_order_acquire);
+    for (uint32_t k = 0; k < NEIGHBOUR_WANTED; k++) {
+        if (atomic_load_explicit(&s->wanted[k], memory_order_relaxed) == 0) continue;
+        if (most-- == 0) {
+            atomic_store_explicit(&s->any_wanted, true, memory_order_relaxed);
+            return;
+        }
+        uint32_t key = atomic_exchange_explicit(&s->wanted[k], 0, memory_order_relaxed) - 1;
+        struct neighbour_row *r;
+        if (!neighbour_at(s, key) && load_row(s, key, 0, &r, NULL) == 0) neighbour_count(&s->stats.admitted, 1);
+    }
 }
 
 void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t b, float weight,
@@ -180,16 +200,28 @@ int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
     return rc == ERR_MISSING ? 0 : rc;
 }
 
+void neighbours_prefetch_read(const struct neighbours *s, enum neighbour_kind kind, uint32_t a, int station) {
+    const struct neighbour_row *r =
+        atomic_load_explicit(&s->rows[neighbour_key(kind, a)], memory_order_acquire);
+    if (station == 0)
+        __builtin_prefetch(r);
+    else if (r)
+        for (size_t at = sizeof *r; at < neighbour_row_bytes(r->cap); at += 64)
+            __builtin_prefetch((const char *)r + at);
+}
+
 int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind kind, uint32_t a,
                     struct neighbour_list *out, struct err *e) {
     uint32_t key = neighbour_key(kind, a);
-    const struct neighbour_row *r = atomic_load_explicit(&s->rows[key], memory_order_acquire);
+    struct neighbour_row *r = atomic_load_explicit(&s->rows[key], memory_order_acquire);
     out->n = 0;
     if (r) {
+        neighbour_seen(r);
         (void)neighbour_row_copy(r, out);
         return 0;
     }
     if (!s->backing.get) return 0;
+    want(s, key);
     struct buf bytes;
     buf_init(&bytes, STORED_LIMIT);
     epoch_leave(s->epoch, reader);

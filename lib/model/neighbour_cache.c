@@ -43,12 +43,12 @@ static void look(struct neighbours *s, bool second_chance) {
     if (s->hand >= s->n_resident) s->hand = 0;
     if (s->hand + 4 < s->n_resident) __builtin_prefetch(neighbour_at(s, s->resident[s->hand + 4]));
     struct neighbour_row *r = neighbour_at(s, s->resident[s->hand]);
-    if (may_go(s, r) && !(r->recent && second_chance)) {
+    if (may_go(s, r) && !(atomic_load_explicit(&r->recent, memory_order_relaxed) && second_chance)) {
         neighbour_unlink(s, r); /* the last row takes its place under the hand */
         neighbour_count(&s->stats.evicted, 1);
         return;
     }
-    r->recent = false;
+    atomic_store_explicit(&r->recent, false, memory_order_relaxed);
     s->hand++;
 }
 

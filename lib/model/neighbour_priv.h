@@ -14,7 +14,7 @@ struct neighbour_row {    /* 64 bytes, then item rows (cap), weights (cap) and g
     uint16_t n, cap; /* cap: a multiple of 4, so that each array is whole 8-byte words; never changes */
     /* learner */
     uint16_t reserved;              /* entries asked for in this period and not added yet */
-    bool recent;                    /* touched since the hand of the cache passed */
+    _Atomic bool recent;            /* touched or read since the hand of the cache passed; any thread */
     uint32_t touched;               /* period of the last touch */
     uint32_t key, resident, listed; /* key; places in s->resident and, when changed in this interval, in s->list */
     uint64_t erasures;              /* of s when the row held no entry of an erased item; 0 = not known */
@@ -34,6 +34,8 @@ struct neighbour_growth { /* factor = 2^(age / half-life) */
     int64_t age_ms;
     double half_life_ms, factor;
 };
+
+#define NEIGHBOUR_WANTED 256u /* most rows that wait to be admitted; of others that are missed later ones count */
 
 struct neighbours {
     const struct model_params *params;
@@ -58,6 +60,10 @@ struct neighbours {
     uint32_t *list;                 /* (n_list of n_keys) keys of the rows changed in this interval, each once */
     uint32_t n_list;
     uint64_t dirty_now, dirty_in_flight; /* bytes */
+
+    /* readers to learner */
+    _Atomic uint32_t wanted[NEIGHBOUR_WANTED]; /* 1 + key of a row that a reader missed, by key; 0 = none */
+    _Atomic bool any_wanted;
 
     /* of the checkpoint under way: the store thread's, otherwise the learner's */
     uint32_t *flight; /* (n_flight of n_keys) keys of the rows to write; at: the next */
@@ -84,6 +90,11 @@ static inline uint32_t neighbour_generation(const struct neighbours *s, uint32_t
 }
 static inline uint32_t neighbour_key(enum neighbour_kind kind, uint32_t a) {
     return a * NEIGHBOUR_KINDS + (uint32_t)kind;
+}
+/* Any thread. Written only when it changes: readers share the line. */
+static inline void neighbour_seen(struct neighbour_row *r) {
+    if (!atomic_load_explicit(&r->recent, memory_order_relaxed))
+        atomic_store_explicit(&r->recent, true, memory_order_relaxed);
 }
 /* One writer: a plain addition that other threads may read. */
 static inline void neighbour_count(_Atomic uint64_t *v, uint64_t n) {

@@ -47,7 +47,7 @@ struct neighbour_row *neighbour_row_grown(struct neighbour_row *from, uint32_t c
     r->reference_ms = from->reference_ms;
     r->n = from->n;
     r->reserved = from->reserved;
-    r->recent = from->recent;
+    atomic_init(&r->recent, atomic_load_explicit(&from->recent, memory_order_relaxed));
     r->touched = from->touched;
     r->key = from->key;
     r->resident = from->resident;
@@ -183,14 +183,7 @@ void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double hal
     end(r);
 }
 
-static void copy_words(void *out, const void *from, size_t n) {
-    const _Atomic uint64_t *s = from;
-    unsigned char *d = out;
-    for (size_t k = 0; k < (n + 7) / 8; k++) {
-        uint64_t w = atomic_load_explicit(&s[k], memory_order_relaxed);
-        memcpy(d + 8 * k, &w, 8);
-    }
-}
+static size_t whole_words(size_t n) { return (n + 7) / 8 * 8; }
 
 uint64_t neighbour_row_copy(const struct neighbour_row *row, struct neighbour_list *out) {
     struct neighbour_row *r = (struct neighbour_row *)(uintptr_t)row;
@@ -199,9 +192,9 @@ uint64_t neighbour_row_copy(const struct neighbour_row *row, struct neighbour_li
         if (!(before & 1u)) {
             out->n = atomic_load_explicit((_Atomic uint16_t *)&r->n, memory_order_relaxed);
             out->reference_ms = atomic_load_explicit((_Atomic int64_t *)&r->reference_ms, memory_order_relaxed);
-            copy_words(out->row, neighbour_items(r), sizeof(uint32_t) * out->n);
-            copy_words(out->weight, neighbour_weights(r), sizeof(uint32_t) * out->n);
-            copy_words(out->generation, neighbour_generations(r), sizeof(uint16_t) * out->n);
+            item_load(out->row, neighbour_items(r), whole_words(sizeof(uint32_t) * out->n));
+            item_load(out->weight, neighbour_weights(r), whole_words(sizeof(uint32_t) * out->n));
+            item_load(out->generation, neighbour_generations(r), whole_words(sizeof(uint16_t) * out->n));
             uint64_t interval = atomic_load_explicit(&r->interval, memory_order_acquire);
             atomic_thread_fence(memory_order_acquire);
             if (atomic_load_explicit(&r->seq, memory_order_relaxed) == before) return interval;

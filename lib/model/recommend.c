@@ -11,6 +11,8 @@
 #include "lib/model/history.h"
 #include "lib/model/terms.h"
 
+static const uint32_t AHEAD[] = {4, 1}; /* rows from the one being read to those whose head or entries are asked for */
+
 struct rows {
     uint32_t *row;
     size_t n, cap;
@@ -181,16 +183,21 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
     const struct model *m = r->model;
     uint32_t most = m->params.neighbour_history;
     int rc = 0;
-    terms_clear(r->terms);
-    for (uint32_t rank = 0; rank < r->history.n_known && rank < most; rank++)
-        for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
-            if (taste->weight[kind] == 0) continue;
-            uint32_t row = r->history.parts[rank].row;
-            rc = neighbours_read(m->neighbours, r->reader, (enum neighbour_kind)kind, row, &r->terms->list, e);
-            if (rc == 0)
-                terms_add_list(r->terms, m->items, (enum neighbour_kind)kind, &r->terms->list, row, rank,
-                               taste->clock_ms);
+    terms_begin(r->terms, taste->clock_ms);
+    uint32_t n = r->history.n_known < most ? (uint32_t)r->history.n_known : most;
+    for (uint32_t k = 0; k < n * NEIGHBOUR_KINDS && rc == 0; k++) {
+        enum neighbour_kind kind = (enum neighbour_kind)(k % NEIGHBOUR_KINDS);
+        uint32_t rank = k / NEIGHBOUR_KINDS, row = r->history.parts[rank].row;
+        for (uint32_t station = 0; station < 2; station++) {
+            uint32_t ahead = k + AHEAD[station];
+            if (ahead < n * NEIGHBOUR_KINDS)
+                neighbours_prefetch_read(m->neighbours, (enum neighbour_kind)(ahead % NEIGHBOUR_KINDS),
+                                         r->history.parts[ahead / NEIGHBOUR_KINDS].row, (int)station);
         }
+        if (taste->weight[kind] == 0) continue;
+        rc = neighbours_read(m->neighbours, r->reader, kind, row, &r->terms->list, e);
+        if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, row, rank);
+    }
     terms_weigh(r->terms, taste->weight);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "lib/base/check.h"
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
+#include "lib/model/scan.h"
 
 #define LN_2 0.69314718055994530942
 
@@ -22,52 +23,86 @@ struct terms *terms_new(const struct model_params *p) {
     s->cap = p->neighbour_history * NEIGHBOUR_KINDS * p->neighbours + 1;
     while (slots < 2 * s->cap) slots *= 2;
     s->mask = slots - 1;
-    s->rows = mem_map(s->cap * sizeof *s->rows);
+    s->log_slots = (uint32_t)__builtin_ctz(slots);
+    s->max_rows = ((size_t)p->max_items + SCAN_ROWS - 1) / SCAN_ROWS * SCAN_ROWS;
+    s->rows = mem_map((s->cap + NEIGHBOUR_MAX + 1) * sizeof *s->rows);
+    s->sum = mem_map(s->cap * sizeof *s->sum);
     s->slots = mem_map(slots * sizeof *s->slots);
-    if (s->rows && s->slots) return s;
+    s->sums = mem_map(s->max_rows * sizeof *s->sums);
+    if (s->rows && s->sum && s->slots && s->sums) return s;
     terms_free(s);
     return NULL;
 }
 
 void terms_free(struct terms *s) {
     if (!s) return;
-    mem_unmap(s->rows, s->cap * sizeof *s->rows);
+    mem_unmap(s->rows, (s->cap + NEIGHBOUR_MAX + 1) * sizeof *s->rows);
+    mem_unmap(s->sum, s->cap * sizeof *s->sum);
     mem_unmap(s->slots, ((size_t)s->mask + 1) * sizeof *s->slots);
+    mem_unmap(s->sums, s->max_rows * sizeof *s->sums);
     mem_free(s);
 }
 
-void terms_clear(struct terms *s) {
+void terms_begin(struct terms *s, int64_t clock_ms) {
+    s->clock_ms = clock_ms;
+    for (uint32_t k = 0; k < s->n; k++) s->sums[s->rows[k].row] = 0;
     if (s->n > s->mask / 8) {
         memset(s->slots, 0, ((size_t)s->mask + 1) * sizeof *s->slots);
     } else { /* backwards: a probe chain is taken apart from its end */
         for (uint32_t k = s->n; k-- > 0;) {
-            uint32_t at = s->rows[k].row * 2654435761u;
-            while (s->slots[at & s->mask] != k + 1) at++;
+            uint32_t at = terms_home(s, s->rows[k].row);
+            while (s->slots[at & s->mask] >> 32 != k + 1) at++;
             s->slots[at & s->mask] = 0;
         }
     }
+    memset(s->rows, 0, s->n * sizeof *s->rows);
     s->n = 0;
 }
 
-struct terms_row *terms_at(struct terms *s, uint32_t row) {
-    uint32_t at = row * 2654435761u;
-    for (;; at++) {
-        uint32_t slot = s->slots[at & s->mask];
-        if (slot == 0) break;
-        if (s->rows[slot - 1].row == row) return &s->rows[slot - 1];
+/* The place of a row. Whether it is new is not asked by a branch, which would be guessed wrongly one time in four and
+ * take most of an answer's time; hence products and shifts, which no compiler makes one. That the first slot is another
+ * row's is rare. */
+static inline uint32_t place_of(struct terms *s, uint32_t row) {
+    uint32_t at = terms_home(s, row);
+    uint64_t slot = s->slots[at];
+    while ((slot >> 32) * ((uint32_t)slot ^ row) != 0) { /* taken, and not by this row */
+        at = (at + 1) & s->mask;
+        slot = s->slots[at];
     }
-    CHECK(s->n < s->cap);
-    struct terms_row *r = &s->rows[s->n++];
-    *r = (struct terms_row){.row = row};
-    s->slots[at & s->mask] = s->n;
-    return r;
+    uint32_t before = (uint32_t)(slot >> 32), fresh = (before - 1) >> 31; /* 1 where there was none */
+    s->n += fresh;
+    uint32_t place = before + fresh * s->n;
+    s->slots[at] = (uint64_t)place << 32 | row;
+    s->rows[place - 1].row = row;
+    return place - 1;
 }
 
-/* N_i at clock for each entry, from the compact copies of the counts. */
-static void counts_at(const struct items *t, const uint32_t *rows, uint32_t n, int64_t clock_ms, float *out) {
-    double shift = (double)clock_ms / (double)t->params->count_half_life_ms;
-    for (uint32_t k = 0; k < n; k++) out[k] = (float)((item_log_count(t, rows[k]) - shift) * LN_2);
-    fm_expf_n(out, n);
+struct terms_row *terms_at(struct terms *s, uint32_t row) {
+    CHECK(s->n < s->cap);
+    return &s->rows[place_of(s, row)];
+}
+
+/* N_i at clock, before its exponential, from the compact copies of the counts. */
+static float log_count(const struct items *t, uint32_t row, double shift) {
+    return (float)((item_log_count(t, row) - shift) * LN_2);
+}
+
+/* The factors of rows first, first + 1, ... */
+static void measure_fresh(struct terms *s, const struct items *t, uint32_t first, double shift) {
+    uint32_t n = s->n - first;
+    float *x = s->fresh, exponent = -t->params->neighbour_popularity;
+    if (n == 0) return;
+    for (uint32_t k = 0; k < n; k++) {
+        struct terms_row *r = &s->rows[first + k];
+        r->generation = (uint16_t)item_generation(t, r->row);
+        x[k] = log_count(t, r->row, shift);
+    }
+    fm_expf_n(x, n);
+    for (uint32_t k = 0; k < n; k++) x[k] += 1;
+    fm_logf_n(x, n);
+    for (uint32_t k = 0; k < n; k++) x[k] *= exponent;
+    fm_expf_n(x, n);
+    for (uint32_t k = 0; k < n; k++) s->rows[first + k].factor = x[k];
 }
 
 static float power(float x, uint32_t n) {
@@ -77,38 +112,35 @@ static float power(float x, uint32_t n) {
 }
 
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                   uint32_t j, uint32_t rank, int64_t clock_ms) {
+                   uint32_t j, uint32_t rank) {
     const struct model_params *p = t->params;
-    if (list->n == 0) return;
-    float count_j;
-    counts_at(t, &j, 1, clock_ms, &count_j);
     double half_life = (double)(kind == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms : p->pair_half_life_ms);
-    float fade = (float)fm_exp2((double)(list->reference_ms - clock_ms) / half_life);
-    float scale = p->neighbour_scale * fade / (count_j + p->neighbour_shrink);
-    float rank_weight = power(p->neighbour_decay, rank), exponent = -p->neighbour_popularity;
-    counts_at(t, list->row, list->n, clock_ms, s->base);
-    for (uint32_t k = 0; k < list->n; k++) s->base[k] += 1;
-    fm_logf_n(s->base, list->n);
-    for (uint32_t k = 0; k < list->n; k++) s->base[k] *= exponent;
-    fm_expf_n(s->base, list->n);
-    for (uint32_t k = 0; k < list->n; k++) s->numbers[k] = 1 + scale * list->weight[k] * s->base[k];
-    fm_logf_n(s->numbers, list->n);
-    for (uint32_t k = 0; k < list->n; k++)
-        s->numbers[k] =
-            (uint16_t)item_generation(t, list->row[k]) == list->generation[k] ? rank_weight * s->numbers[k] : 0;
+    double shift = (double)s->clock_ms / (double)p->count_half_life_ms;
+    uint32_t first = s->n, n = list->n;
+    float *x = s->numbers;
+    if (n == 0) return;
+    CHECK(s->n <= s->cap);
+    for (uint32_t k = 0; k < n; k++) s->at[k] = place_of(s, list->row[k]);
+    measure_fresh(s, t, first, shift);
+    float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / half_life);
+    float scale = p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);
+    float rank_weight = power(p->neighbour_decay, rank);
+    for (uint32_t k = 0; k < n; k++) x[k] = 1 + scale * list->weight[k] * s->rows[s->at[k]].factor;
+    fm_logf_n(x, n);
+    for (uint32_t k = 0; k < n; k++)
+        x[k] = s->rows[s->at[k]].generation == list->generation[k] ? rank_weight * x[k] : 0;
 }
 
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                    uint32_t j, uint32_t rank, int64_t clock_ms) {
-    terms_measure(s, t, kind, list, j, rank, clock_ms);
-    for (uint32_t k = 0; k < list->n; k++)
-        if (s->numbers[k] > 0) terms_at(s, list->row[k])->value[kind] += s->numbers[k];
+                    uint32_t j, uint32_t rank) {
+    terms_measure(s, t, kind, list, j, rank);
+    for (uint32_t k = 0; k < list->n; k++) s->rows[s->at[k]].value[kind] += s->numbers[k];
 }
 
 void terms_weigh(struct terms *s, const float *weight) {
     for (uint32_t k = 0; k < s->n; k++) {
         float sum = 0;
         for (int f = 0; f < TERMS_SPARSE; f++) sum += weight[f] * s->rows[k].value[f];
-        s->rows[k].sum = sum;
+        s->sums[s->rows[k].row] = s->sum[k] = sum;
     }
 }

@@ -7,7 +7,9 @@
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
  *
- * A struct terms is the scratch of one thread: a small hash map from item row to term values. */
+ * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of its
+ * item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in several
+ * lists. */
 #ifndef RANKD_MODEL_TERMS_H
 #define RANKD_MODEL_TERMS_H
 
@@ -35,42 +37,55 @@ const char *terms_name(int term); /* "forward", "embedding", "trend_short", ... 
 
 struct terms_row {
     uint32_t row;
-    float sum; /* of weight * value, after terms_weigh */
+    uint16_t generation;
+    float factor; /* (1 + N_i)^-a */
     float value[TERMS_SPARSE];
 };
 
 struct terms {
     struct terms_row *rows; /* (n) in order of first addition */
     uint32_t n, cap;
-    uint32_t *slots; /* (mask + 1) 1 + index into rows, 0 = free */
-    uint32_t mask;
-    struct neighbour_list list;                                /* scratch of whoever fills */
-    float numbers[NEIGHBOUR_MAX + 1], base[NEIGHBOUR_MAX + 1]; /* scratch of terms_add_list */
+    uint64_t *slots; /* (mask + 1) of an item row: row, and in the high half 1 + index into rows; 0 = free */
+    uint32_t mask, log_slots;
+    float *sum;  /* (n) of weight * value of rows[k], after terms_weigh */
+    float *sums; /* (max_rows) the same by item row; 0 for those without terms */
+    size_t max_rows;
+    int64_t clock_ms;           /* the moment of all counts and weights */
+    struct neighbour_list list; /* scratch of whoever fills */
+    float numbers[NEIGHBOUR_MAX + 1], fresh[NEIGHBOUR_MAX + 1]; /* scratch of terms_measure */
+    uint32_t at[NEIGHBOUR_MAX + 1];                             /* the place in rows of each entry of its list */
 };
 
 struct terms *terms_new(const struct model_params *p); /* NULL when memory is refused */
 void terms_free(struct terms *s);
-void terms_clear(struct terms *s);
-/* The row's terms, zeros when it had none; at most cap rows between two terms_clear. */
+/* No row has terms; those to come are of this moment. */
+void terms_begin(struct terms *s, int64_t clock_ms);
+/* The row's terms, zeros when it had none; at most cap rows between two terms_begin. */
 struct terms_row *terms_at(struct terms *s, uint32_t row);
 
-/* What list (row `kind` of history item j, of the given rank) says at clock_ms: the share of entry k in the term of
- * item list->row[k] goes into s->numbers[k], 0 for items that are gone. Any thread. */
+/* What list (row `kind` of history item j, of the given rank) says: the share of entry k in the term of item
+ * list->row[k] goes into s->numbers[k], 0 for items that are gone, and its place in s->rows into s->at[k]. Any thread. */
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                   uint32_t j, uint32_t rank, int64_t clock_ms);
+                   uint32_t j, uint32_t rank);
 /* The same, added to the terms of the items. */
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                    uint32_t j, uint32_t rank, int64_t clock_ms);
+                    uint32_t j, uint32_t rank);
 
 /* Sets the sums: weight (TERMS) times value, added in the order of the terms. */
 void terms_weigh(struct terms *s, const float *weight);
 
+/* Where the search for a row begins. Low rows, which are all that a small catalogue has, keep their order and never
+ * meet. */
+static inline uint32_t terms_home(const struct terms *s, uint32_t row) {
+    return (row ^ (row >> s->log_slots) * 2654435761u) & s->mask;
+}
+
 /* The row's terms, or NULL. */
 static inline const struct terms_row *terms_find(const struct terms *s, uint32_t row) {
-    for (uint32_t at = row * 2654435761u;; at++) {
-        uint32_t slot = s->slots[at & s->mask];
+    for (uint32_t at = terms_home(s, row);; at++) {
+        uint64_t slot = s->slots[at & s->mask];
         if (slot == 0) return NULL;
-        if (s->rows[slot - 1].row == row) return &s->rows[slot - 1];
+        if ((uint32_t)slot == row) return &s->rows[(slot >> 32) - 1];
     }
 }
 

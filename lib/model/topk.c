@@ -19,6 +19,7 @@ struct topk {
     uint32_t n_candidates;
     struct topk_hit *lows; /* (TOPK_MAX) heap, worst on top: the k best lower bounds so far */
     uint32_t n_lows;
+    float floor; /* k rows have at least this score: known before the scan */
     struct topk_hit *best; /* (TOPK_MAX) heap, worst on top: the k best scores so far */
     uint32_t n_best;
     struct topk_work work;
@@ -86,8 +87,7 @@ static float score_of(const struct scorer *c, const struct item_head *h, const f
 }
 
 static float add_terms(const struct topk_query *q, uint32_t row, float score) {
-    const struct terms_row *r = q->terms ? terms_find(q->terms, row) : NULL;
-    return r ? score + r->sum : score;
+    return q->terms ? score + q->terms->sums[row] : score;
 }
 
 float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
@@ -135,16 +135,14 @@ static void take_best(struct topk *s, struct topk_hit *hits, size_t *n) {
     }
 }
 
+/* Without branches that depend on the rows: most of those who ask are about to win. */
 static bool excluded(const struct topk_query *q, uint32_t row) {
-    size_t low = 0, high = q->n_excluded;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (q->excluded[mid] < row)
-            low = mid + 1;
-        else
-            high = mid;
+    const uint32_t *at = q->excluded;
+    for (size_t n = q->n_excluded, half; n > 1; n -= half) {
+        half = n / 2;
+        at += at[half] <= row ? half : 0;
     }
-    return low < q->n_excluded && q->excluded[low] == row;
+    return q->n_excluded > 0 && *at == row;
 }
 
 static void score_row(struct topk *s, const struct scorer *c, uint32_t row) {
@@ -183,15 +181,17 @@ int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_que
     return 0;
 }
 
-/* Of k rows seen so far the scores are at least this. Without terms rows come in ascending order, and a later row has
- * to be above it. */
-static float threshold(const struct topk *s, uint32_t k) { return s->n_lows == k ? s->lows[0].score : -INFINITY; }
+/* Of k rows the scores are at least this: of rows seen in the scan, or of those that were scored before it. */
+static float threshold(const struct topk *s, uint32_t k) {
+    float seen = s->n_lows == k ? s->lows[0].score : -INFINITY;
+    return seen > s->floor ? seen : s->floor;
+}
 
-/* The bound that a row of the scan has to be above: with terms, rows of any number came first, and one of a lower
- * number wins when it is equal. */
-static float must_pass(const struct topk *s, const struct topk_query *q) {
-    float least = threshold(s, q->k);
-    return q->terms && q->terms->n > 0 ? nextafterf(least, -INFINITY) : least;
+/* The bound that a row of the scan has to be above. Rows come in ascending order, so that a later one has to be above
+ * those seen; of the rows that were scored before, one with a lower number wins when it is equal. */
+static float must_pass(const struct topk *s, uint32_t k) {
+    float least = threshold(s, k);
+    return least == s->floor ? nextafterf(least, -INFINITY) : least;
 }
 
 /* Drops candidates that cannot win any more. */
@@ -212,18 +212,25 @@ static bool has_learned(const struct items *t, uint32_t row) {
     return sum > 0;
 }
 
-/* Rows with terms of their own are scored at once: most winners are among them, and the threshold starts high. */
-static void score_terms(struct topk *s, const struct items *t, const struct topk_query *q) {
+/* The k rows with the largest terms, many winners among them, are scored first, so that the threshold starts high.
+ * Row `but` takes no part. */
+static void set_floor(struct topk *s, const struct items *t, const struct topk_query *q, uint32_t but) {
     struct scorer c = scorer_of(t, s->kernel, q);
-    uint32_t n = q->terms ? q->terms->n : 0;
-    s->n_best = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (i + PREFETCH < n) item_prefetch(t, q->terms->rows[i + PREFETCH].row);
-        uint32_t row = q->terms->rows[i].row;
-        if (item_shown(t, row, q->wall_ms) && !excluded(q, row)) score_row(s, &c, row);
+    s->n_lows = s->n_best = 0;
+    s->floor = -INFINITY;
+    if (!q->terms || q->k == 0 || q->terms->n < q->k) return;
+    float least = -INFINITY;
+    for (uint32_t i = 0; i < q->terms->n; i++) {
+        if (!(q->terms->sum[i] > least)) continue;
+        struct topk_hit hit = {q->terms->sum[i], q->terms->rows[i].row};
+        if (hit.row == but || !item_shown(t, hit.row, q->wall_ms) || excluded(q, hit.row)) continue;
+        offer(s->lows, &s->n_lows, q->k, hit);
+        least = s->n_lows == q->k ? s->lows[0].score : -INFINITY;
     }
-    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
-    s->n_lows = s->n_best;
+    for (uint32_t i = 0; i < s->n_lows; i++) item_prefetch(t, s->lows[i].row);
+    for (uint32_t i = 0; i < s->n_lows; i++) score_row(s, &c, s->lows[i].row);
+    if (s->n_best == q->k) s->floor = s->best[0].score;
+    s->n_lows = s->n_best = 0; /* the scan comes past them again */
 }
 
 /* Collects every other row that can be among the best k. False when there are too many. */
@@ -234,12 +241,11 @@ static bool collect(struct topk *s, const struct items *t, const struct topk_que
     for (uint32_t first = 0; first < n_rows; first += SCAN_ROWS) {
         struct bounded found[SCAN_ROWS];
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
-        n = bound_block(&s->bound, first, n, must_pass(s, q), found);
+        n = bound_block(&s->bound, first, n, must_pass(s, q->k), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
             while (skip < q->n_excluded && q->excluded[skip] < f->row) skip++;
             if ((skip < q->n_excluded && q->excluded[skip] == f->row) || !item_shown(t, f->row, q->wall_ms)) continue;
-            if (q->terms && terms_find(q->terms, f->row)) continue; /* scored already */
             if (q->cosine && !has_learned(t, f->row)) f->low = f->high = 0;
             s->candidates[s->n_candidates++] = *f;
             if (f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
@@ -302,9 +308,7 @@ static bool place_scan(struct topk *s, const struct items *t, const struct topk_
         n = bound_block(&s->bound, first, n, least, found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
-            if (f->row == p->target.row || (q->terms && terms_find(q->terms, f->row)) ||
-                !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row))
-                continue;
+            if (f->row == p->target.row || !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row)) continue;
             sure += f->low > p->target.score;
             s->candidates[s->n_candidates++] = *f;
             if (q->k > 0 && f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
@@ -338,16 +342,8 @@ int topk_place(struct topk *s, const struct items *t, const struct scan *c, cons
     struct scorer scorer = scorer_of(t, s->kernel, q);
     struct place p = {.target = {topk_score(t, s->kernel, q, row), row}, .limit = limit};
     s->work = (struct topk_work){0};
-    s->n_best = 0;
     bool bounded = limit > 0 && bound_prepare(&s->bound, t->params, c, q);
-    for (uint32_t i = 0; bounded && q->terms && i < q->terms->n; i++) {
-        uint32_t other = q->terms->rows[i].row;
-        if (i + PREFETCH < q->terms->n) item_prefetch(t, q->terms->rows[i + PREFETCH].row);
-        if (other != row && item_shown(t, other, q->wall_ms) && !excluded(q, other))
-            place_exactly(s, &scorer, &p, other);
-    }
-    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
-    s->n_lows = s->n_best;
+    set_floor(s, t, q, row);
     if (bounded && place_scan(s, t, q, &p)) {
         if (p.above < limit) place_candidates(s, &scorer, &p);
     } else {
@@ -375,7 +371,7 @@ int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const
         return 0;
     }
     bool bounded = bound_prepare(&s->bound, t->params, c, q);
-    if (bounded) score_terms(s, t, q);
+    if (bounded) set_floor(s, t, q, ITEM_NONE);
     if (bounded && collect(s, t, q)) {
         score_candidates(s, t, q);
     } else {

@@ -45,6 +45,7 @@ struct view { /* of the rows of a block */
     const int8_t *codes;
     const struct scan_quad *quads;
     const float *trend[MODEL_TRENDS]; /* in the order of bound.trends */
+    const float *sums;                /* of terms, or NULL: the thread's own */
 };
 
 static float bias_of(const struct view *v, uint32_t i) { return v->quads[i / SCAN_QUAD].bias[i % SCAN_QUAD]; }
@@ -144,32 +145,42 @@ static void live_only(const struct view *v, uint32_t n, quad *out) {
     for (uint32_t i = 0; i < n / SCAN_QUAD; i++) out[i] = select(load(v->quads[i].bias) == none, none, splat(0));
 }
 
-static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, float *out) {
+static void add_trend(const struct bound_trend *t, const float *trend, uint32_t n, float sign, quad *out) {
     CHECK(trend);
-    float mu = t->mu, shift = t->shift, slack = sign * t->slack, relative = sign * t->relative;
-    for (uint32_t i = 0; i < n; i++) {
-        float v = trend[i] - shift;
-        float term = v + (slack + relative * fabsf(v));
-        term = term < TREND_FLOOR ? TREND_FLOOR : term; /* NaN stays */
+    quad mu = splat(t->mu), shift = splat(t->shift), slack = splat(sign * t->slack),
+         relative = splat(sign * t->relative), lowest = splat(TREND_FLOOR);
+    for (uint32_t i = 0; i < n / SCAN_QUAD; i++) {
+        quad v = load(trend + i * SCAN_QUAD) - shift;
+        quad size = (quad)((quad_int)v & 0x7FFFFFFF);
+        quad term = v + (slack + relative * size);
+        term = select(term < lowest, lowest, term); /* NaN stays */
         out[i] += mu * term;
     }
 }
 
 static void bounds(const struct bound *b, const struct view *v, const int32_t *product, uint32_t n, float sign,
-                   union bounds *out) {
+                   quad *out) {
     if (!b->query->x || b->flat)
-        live_only(v, n, out->quads);
+        live_only(v, n, out);
     else if (b->query->cosine)
-        cosine(b, v, product, n, sign, out->quads);
+        cosine(b, v, product, n, sign, out);
     else
-        dense(b, v, product, n, sign, out->quads);
-    for (uint32_t h = 0; h < b->n_trends; h++) add_trend(&b->trends[h], v->trend[h], n, sign, out->rows);
+        dense(b, v, product, n, sign, out);
+    for (uint32_t h = 0; h < b->n_trends; h++) add_trend(&b->trends[h], v->trend[h], n, sign, out);
+    for (uint32_t i = 0; v->sums && i < n / SCAN_QUAD; i++) out[i] += load(v->sums + i * SCAN_QUAD);
 }
 
 static uint32_t count_above(const float *high, uint32_t n, float threshold) {
     uint32_t above = 0;
     for (uint32_t i = 0; i < n; i++) above += !(high[i] <= threshold);
     return above;
+}
+
+/* The same from row `at` of the block on, a multiple of SCAN_QUAD. */
+static struct view view_from(const struct view *v, uint32_t at) {
+    struct view from = {.quads = v->quads + at / SCAN_QUAD, .sums = v->sums ? v->sums + at : NULL};
+    for (int h = 0; h < MODEL_TRENDS; h++) from.trend[h] = v->trend[h] ? v->trend[h] + at : NULL;
+    return from;
 }
 
 /* The rows that may be above the threshold; all values come from v. */
@@ -179,19 +190,24 @@ static uint32_t choose(const struct bound *b, const struct view *v, uint32_t fir
     union bounds high = {.rows = {0}};
     uint32_t whole = (n + SCAN_QUAD - 1) / SCAN_QUAD * SCAN_QUAD;
     if (b->query->x && !b->flat) b->scan->kernel->dot_codes(v->codes, b->codes, b->scan->dim, whole, product);
-    bounds(b, v, product, whole, 1, &high);
+    bounds(b, v, product, whole, 1, high.quads);
     bool all = threshold == -INFINITY; /* also those whose score overflows to it */
     if (!all && count_above(high.rows, n, threshold) == 0) return 0;
 
     union bounds low = {.rows = {0}};
     uint32_t found = 0;
-    bounds(b, v, product, whole, -1, &low);
-    for (uint32_t i = 0; i < n; i++) {
-        if ((high.rows[i] <= threshold && !all) || bias_of(v, i) == -INFINITY) continue;
-        bool decided = low.rows[i] <= high.rows[i];
-        out[found].row = first + i;
-        out[found].high = decided ? high.rows[i] : INFINITY;
-        out[found++].low = decided ? low.rows[i] : -INFINITY;
+    for (uint32_t at = 0; at < n; at += SCAN_QUAD) {
+        uint32_t end = at + SCAN_QUAD < n ? at + SCAN_QUAD : n;
+        if (!all && count_above(high.rows + at, end - at, threshold) == 0) continue;
+        struct view quad_view = view_from(v, at);
+        bounds(b, &quad_view, product + at, SCAN_QUAD, -1, low.quads);
+        for (uint32_t i = at; i < end; i++) {
+            if ((high.rows[i] <= threshold && !all) || bias_of(v, i) == -INFINITY) continue;
+            bool decided = low.rows[i - at] <= high.rows[i];
+            out[found].row = first + i;
+            out[found].high = decided ? high.rows[i] : INFINITY;
+            out[found++].low = decided ? low.rows[i - at] : -INFINITY;
+        }
     }
     return found;
 }
@@ -230,7 +246,8 @@ uint32_t bound_block(const struct bound *b, uint32_t first, uint32_t n, float th
             __builtin_ia32_pause();
             continue;
         }
-        struct view v = {s->codes + (size_t)first * s->dim, s->quads + first / SCAN_QUAD, {NULL}};
+        struct view v = {s->codes + (size_t)first * s->dim, s->quads + first / SCAN_QUAD, {NULL},
+                         b->query->terms ? b->query->terms->sums + first : NULL};
         for (uint32_t h = 0; h < b->n_trends; h++) v.trend[h] = b->trends[h].of + first;
 #if CHECK_RACES
         struct copy room;

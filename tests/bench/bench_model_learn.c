@@ -4,56 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/base/draw.h"
 #include "lib/base/mem.h"
 #include "lib/model/model.h"
 #include "lib/model/recent.h"
+#include "tests/bench/bench_params.h"
 
-#define DIM       64u
-#define NEGATIVES 64u
+#define DIM       BENCH_DIM
+#define NEGATIVES BENCH_NEGATIVES
 #define HISTORY   5u /* items that each user has before */
 #define BATCH     1024u
 #define NOW       INT64_C(1700000000000)
-
-static struct model_params parameters(uint32_t n_items) {
-    struct model_params p = {.dim = DIM,
-                             .seed = 1,
-                             .max_items = n_items,
-                             .user_items = 1024,
-                             .negatives = NEGATIVES,
-                             .recent_events = 20000,
-                             .recent_share = 0.6f,
-                             .step = 0.3f,
-                             .under_root = 0.1f,
-                             .start_item = 0.04f,
-                             .start_user = 0.01f,
-                             .clip = 10,
-                             .history = 20,
-                             .history_decay = 0.8f,
-                             .late_half_life_ms = INT64_C(2592000000),
-                             .count_half_life_ms = INT64_C(7776000000),
-                             .trend_half_life_ms = {21600000, 259200000, INT64_C(2592000000)},
-                             .max_ahead_ms = 300000,
-                             .max_clock_step_ms = 86400000,
-                             .dedup_window = 1000000,
-                             .neighbours = 128,
-                             .pair_half_life_ms = INT64_C(7776000000),
-                             .successor_half_life_ms = 86400000,
-                             .neighbour_history = 10,
-                             .neighbour_decay = 0.6f,
-                             .neighbour_scale = 30,
-                             .neighbour_shrink = 5,
-                             .neighbour_popularity = 0.2f,
-                             .basket_weight = 0.1f,
-                             .blend_start = {1, 0.5f, 0.1f, 0.3f, 0.02f, 0.01f, 0},
-                             .blend_step = 0.015f,
-                             .blend_step_neighbours = 0.05f,
-                             .types = {{.weight = 1, .history_weight = 1}},
-                             .n_types = 1};
-    return p;
-}
 
 static struct slice number_id(char *at, char kind, uint64_t n) {
     int length = sprintf(at, "%c%llu", kind, (unsigned long long)n);
@@ -178,12 +140,6 @@ static bool twin_new(struct twin *t, uint32_t n_items, uint32_t n_users) {
     return true;
 }
 
-static double cpu_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void twin_free(struct twin *t) {
     mem_unmap(t->p, (size_t)t->n_users * DIM * sizeof *t->p);
     mem_unmap(t->q, (size_t)t->n_items * DIM * sizeof *t->q);
@@ -193,7 +149,7 @@ static void twin_free(struct twin *t) {
 
 /* What rankd's own step takes, for a model of n_items and n_users. */
 static int measure(const char *name, uint32_t n_items, uint32_t n_users, uint64_t events, const char *kernel) {
-    struct model_params p = parameters(n_items);
+    struct model_params p = bench_params(n_items);
     const struct user_backing none = {NULL, NULL};
     struct model *m;
     struct err e;

@@ -131,6 +131,10 @@ def serve(name, d, users, items):
 
 
 def run_serve():
+    out = tool("bench_model_recommend")
+    for name in ("1k7", "100k"):
+        yield f"recommend_{name}_library_us", out[f"recommend_{name}_us"], "us"
+        yield f"recommend_{name}_exact_us", out[f"recommend_{name}_exact_us"], "us"
     small = shop_file(100000, SMALL_USERS, SMALL_ITEMS, 20)
     yield from serve("1k7", learned_daemon("shop-1k7", small), SMALL_USERS, SMALL_ITEMS)
     yield from serve("100k", daemon_100k(), SHOP_USERS, SHOP_ITEMS)

@@ -131,7 +131,7 @@ static void check_naive(const struct table *t, const struct topk_query *q, const
 /* Terms of a few rows: of any sign, ties with rows that have none among them. */
 static void add_terms(struct table *t, struct topk_query *q, struct terms *terms, enum mix mix) {
     static const float weight[TERMS] = {1, 0, 0, 0, 0, 0, 0};
-    terms_clear(terms);
+    terms_begin(terms, 0);
     if (q->cosine || below(t, 3) == 0) return;
     for (uint32_t n = below(t, below(t, 2) ? 5 : 200); n > 0; n--)
         terms_at(terms, below(t, t->params.max_items))->value[0] =
@@ -175,7 +175,7 @@ static void check_table(struct table *t, enum mix mix, struct topk *s, struct se
     struct topk_hit *got = malloc((2 * n + 2) * sizeof *got), *want = malloc((2 * n + 2) * sizeof *want);
     uint32_t *excluded = malloc((n + 8) * sizeof *excluded), *only = malloc((n + 8) * sizeof *only);
     struct scan *scans[3] = {NULL};
-    struct model_params of_terms = {.neighbour_history = 1, .neighbours = 255};
+    struct model_params of_terms = {.max_items = n, .neighbour_history = 1, .neighbours = 255};
     struct terms *terms = terms_new(&of_terms);
     assert_non_null(terms);
     for (int i = 0; i < 3; i++) {
