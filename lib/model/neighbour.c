@@ -201,8 +201,7 @@ int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
 }
 
 void neighbours_prefetch_read(const struct neighbours *s, enum neighbour_kind kind, uint32_t a, int station) {
-    const struct neighbour_row *r =
-        atomic_load_explicit(&s->rows[neighbour_key(kind, a)], memory_order_acquire);
+    const struct neighbour_row *r = atomic_load_explicit(&s->rows[neighbour_key(kind, a)], memory_order_acquire);
     if (station == 0)
         __builtin_prefetch(r);
     else if (r)

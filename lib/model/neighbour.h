@@ -78,9 +78,9 @@ int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a,
  * generations. A weight that is not above 0, or would make the entry non-finite, is refused and counted; one too small
  * to change a float changes nothing. */
 void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t b, float weight, int64_t t_ms);
-/* Learner, not within an event: brings up to `most` of the rows that readers missed into the cache, where there is room.
- * Else a daemon that learns little would answer from the backing for ever. A row that cannot be read is left to who
- * needs it. */
+/* Learner, not within an event: brings up to `most` of the rows that readers missed into the cache, where there is
+ * room. Else a daemon that learns little would answer from the backing for ever. A row that cannot be read is left to
+ * who needs it. */
 void neighbours_admit(struct neighbours *s, uint32_t most);
 /* Learner. The end of a publish interval. */
 void neighbours_publish(struct neighbours *s);
@@ -89,8 +89,8 @@ void neighbours_publish(struct neighbours *s);
  * ERR_FULL as above: nothing has changed. */
 int neighbours_erase(struct neighbours *s, uint32_t a, struct err *e) ERR_MUST_CHECK;
 
-/* Any thread inside an epoch section. Starts bringing row (kind, a) from memory for neighbours_read; station 0 its head,
- * 1 its entries once that has come. */
+/* Any thread inside an epoch section. Starts bringing row (kind, a) from memory for neighbours_read; station 0 its
+ * head, 1 its entries once that has come. */
 void neighbours_prefetch_read(const struct neighbours *s, enum neighbour_kind kind, uint32_t a, int station);
 /* Any thread inside an epoch section (reader: its number): copies row (kind, a) into *out, n = 0 when there is none. A
  * row outside the cache is read from the backing; the section is left meanwhile, so that nothing read in it so far may

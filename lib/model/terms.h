@@ -7,9 +7,9 @@
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
  *
- * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of its
- * item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in several
- * lists. */
+ * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of
+ * its item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in
+ * several lists. */
 #ifndef RANKD_MODEL_TERMS_H
 #define RANKD_MODEL_TERMS_H
 
@@ -50,8 +50,8 @@ struct terms {
     float *sum;  /* (n) of weight * value of rows[k], after terms_weigh */
     float *sums; /* (max_rows) the same by item row; 0 for those without terms */
     size_t max_rows;
-    int64_t clock_ms;           /* the moment of all counts and weights */
-    struct neighbour_list list; /* scratch of whoever fills */
+    int64_t clock_ms;                                           /* the moment of all counts and weights */
+    struct neighbour_list list;                                 /* scratch of whoever fills */
     float numbers[NEIGHBOUR_MAX + 1], fresh[NEIGHBOUR_MAX + 1]; /* scratch of terms_measure */
     uint32_t at[NEIGHBOUR_MAX + 1];                             /* the place in rows of each entry of its list */
 };
@@ -64,7 +64,8 @@ void terms_begin(struct terms *s, int64_t clock_ms);
 struct terms_row *terms_at(struct terms *s, uint32_t row);
 
 /* What list (row `kind` of history item j, of the given rank) says: the share of entry k in the term of item
- * list->row[k] goes into s->numbers[k], 0 for items that are gone, and its place in s->rows into s->at[k]. Any thread. */
+ * list->row[k] goes into s->numbers[k], 0 for items that are gone, and its place in s->rows into s->at[k]. Any thread.
+ */
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
                    uint32_t j, uint32_t rank);
 /* The same, added to the terms of the items. */

@@ -19,7 +19,7 @@ struct topk {
     uint32_t n_candidates;
     struct topk_hit *lows; /* (TOPK_MAX) heap, worst on top: the k best lower bounds so far */
     uint32_t n_lows;
-    float floor; /* k rows have at least this score: known before the scan */
+    float floor;           /* k rows have at least this score: known before the scan */
     struct topk_hit *best; /* (TOPK_MAX) heap, worst on top: the k best scores so far */
     uint32_t n_best;
     struct topk_work work;

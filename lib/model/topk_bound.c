@@ -246,7 +246,9 @@ uint32_t bound_block(const struct bound *b, uint32_t first, uint32_t n, float th
             __builtin_ia32_pause();
             continue;
         }
-        struct view v = {s->codes + (size_t)first * s->dim, s->quads + first / SCAN_QUAD, {NULL},
+        struct view v = {s->codes + (size_t)first * s->dim,
+                         s->quads + first / SCAN_QUAD,
+                         {NULL},
                          b->query->terms ? b->query->terms->sums + first : NULL};
         for (uint32_t h = 0; h < b->n_trends; h++) v.trend[h] = b->trends[h].of + first;
 #if CHECK_RACES

@@ -40,12 +40,12 @@ ROWS = [
      "{intake_sync_each_events_per_s:k} k/s: {intake_of_sync_each:.2f} x; Gorse 0.5.11: 15.6 k/s"),
     ("GET /v1/recommend, k = 20, one worker, 1,682 items", "20 k/s", "{recommend_1k7_per_s:k} k/s, p99 {recommend_1k7_p99_ms:.1f} ms; "
      "{recommend_1k7_per_worker_cpu_s:k} k in a second of the worker's own",
-     "while 10 k events/s are learned {recommend_1k7_learning_per_s:k} k/s; without HTTP {recommend_1k7_library_us:.0f} us, scoring every "
-     "item exactly {recommend_1k7_exact_us:.0f}; Gorse from ready-made lists: 541/s"),
+     "while 10 k events/s are learned {recommend_1k7_learning_per_s:k} k/s; without HTTP {recommend_1k7_library_us:.0f} us, "
+     "scoring every item exactly {recommend_1k7_exact_us:.0f}; Gorse from ready-made lists: 541/s"),
     ("GET /v1/recommend, k = 20, one worker, 100 k items", "2 k/s", "{recommend_100k_per_s:k} k/s, p99 {recommend_100k_p99_ms:.1f} ms; "
      "{recommend_100k_per_worker_cpu_s:k} k in a second of the worker's own",
-     "while 10 k events/s are learned {recommend_100k_learning_per_s:k} k/s; without HTTP {recommend_100k_library_us:.0f} us, scoring every "
-     "item exactly {recommend_100k_exact_us:.0f}"),
+     "while 10 k events/s are learned {recommend_100k_learning_per_s:k} k/s; without HTTP {recommend_100k_library_us:.0f} us, "
+     "scoring every item exactly {recommend_100k_exact_us:.0f}"),
     ("Start with 1 M items and 1 M users, warm", "under 1 s", "{start_ready_s:.2f} s from exec to ready",
      "loading the model {start_load_s:.2f} s"),
     ("Memory (RssAnon), 1 M items, 1 M users in the cache, d = 64, highest seen", "2 GB", "{memory_highest_mib:.0f} MiB",
