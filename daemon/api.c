@@ -15,6 +15,7 @@ const struct http_route api_routes[] = {
     {"/v1/recommend", HTTP_POST, HTTP_READ, API_JSON, api_post_recommend},
     {"/v1/similar", HTTP_GET, HTTP_READ, NULL, api_get_similar},
     {"/v1/popular", HTTP_GET, HTTP_READ, NULL, api_get_popular},
+    {"/v1/factors", HTTP_GET, HTTP_READ, NULL, api_get_factors},
     {"/v1/score", HTTP_POST, HTTP_READ, API_JSON, api_post_score},
     {"/v1/events", HTTP_POST, HTTP_INGEST, EVENT_BODIES, api_post_events},
     /* from here on the admin listener alone */
@@ -26,7 +27,7 @@ const struct http_route api_routes[] = {
     {"/admin/bad-events", HTTP_GET, HTTP_ADMIN, NULL, api_get_bad_events},
     {"/admin/config", HTTP_GET, HTTP_ADMIN, NULL, api_get_config},
 };
-const size_t api_n_public = 8, api_n_routes = sizeof api_routes / sizeof api_routes[0];
+const size_t api_n_public = 9, api_n_routes = sizeof api_routes / sizeof api_routes[0];
 _Static_assert(sizeof api_routes / sizeof api_routes[0] <= API_MAX_ROUTES, "room for the histogram of every route");
 
 /* What POST /v1/events takes: never what its source would refuse afterwards. */

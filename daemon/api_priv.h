@@ -10,14 +10,16 @@
 #include "daemon/histogram.h"
 #include "daemon/mailbox.h"
 #include "lib/base/buf.h"
+#include "lib/model/factors.h"
 #include "lib/model/recommend.h"
 #include "proto/request.h"
 
-#define API_DEFAULT_K  20
-#define API_LIST_TEXT  65536 /* bytes of a list in a query, and its NUL */
-#define API_MAX_LIST   (API_LIST_TEXT / 2)
-#define API_JSON       "application/json"
-#define API_MAX_ROUTES 24
+#define API_DEFAULT_K        20
+#define API_DEFAULT_EXTREMES 5     /* items at each end of a factor */
+#define API_LIST_TEXT        65536 /* bytes of a list in a query, and its NUL */
+#define API_MAX_LIST         (API_LIST_TEXT / 2)
+#define API_JSON             "application/json"
+#define API_MAX_ROUTES       24
 
 enum api_listener { API_PUBLIC, API_ADMIN, API_LISTENERS };
 
@@ -127,6 +129,7 @@ API_HANDLER(api_get_recommend);
 API_HANDLER(api_post_recommend);
 API_HANDLER(api_get_similar);
 API_HANDLER(api_get_popular);
+API_HANDLER(api_get_factors);
 API_HANDLER(api_post_score);
 API_HANDLER(api_healthz);
 API_HANDLER(api_readyz);

@@ -166,6 +166,60 @@ API_HANDLER(api_get_popular) {
     api_send(x, 200, b);
 }
 
+static void add_extremes(struct buf *b, const char *name, const struct factor_item *items, uint32_t n) {
+    buf_printf(b, ",\"%s\":[", name);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_add_str(b, i ? ",{\"item\":" : "{\"item\":");
+        buf_add_json(b, items[i].id);
+        buf_add_str(b, ",\"value\":");
+        buf_add_float(b, items[i].value);
+        buf_add_char(b, '}');
+    }
+    buf_add_char(b, ']');
+}
+
+static void add_factors(struct buf *b, const struct factors *f) {
+    buf_printf(b, ",\"items_considered\":%u,\"factors\":[", f->n_items);
+    for (uint32_t d = 0; d < f->dim; d++) {
+        const struct factor *one = &f->factor[d];
+        buf_printf(b, "%s{\"dimension\":%u,\"mean\":", d ? "," : "", one->dimension);
+        buf_add_float(b, (float)one->mean);
+        buf_add_str(b, ",\"deviation\":");
+        buf_add_float(b, (float)one->deviation);
+        add_extremes(b, "highest", one->highest, one->n);
+        add_extremes(b, "lowest", one->lowest, one->n);
+        buf_add_char(b, '}');
+    }
+    buf_add_str(b, "]}");
+}
+
+/* Of the most popular items: nobody knows what to make of the others' names. */
+API_HANDLER(api_get_factors) {
+    struct api_seat *s = seat;
+    struct recommend_answer a;
+    struct factors f;
+    struct err e = {0};
+    int64_t k = API_DEFAULT_EXTREMES;
+    if (!api_known_params(x, r, "k") || api_param_int(x, r, "k", 1, FACTORS_MAX, &k) < 0) return;
+    struct api_mark mark = api_mark(s->api->d);
+    int rc = recommend_popular(s->recommend, TOPK_MAX, clock_wall_ms(), &a, &e);
+    if (rc == 0) {
+        rc = factors_find(s->api->d->engine->model->items, &a, (uint32_t)k, &f, &e);
+        if (rc < 0) recommend_done(s->recommend);
+    }
+    if (rc < 0) {
+        api_send_err(x, &e);
+        return;
+    }
+    struct buf *b = http_scratch(x);
+    buf_add_str(b, "{\"basis\":\"popular\"");
+    api_add_mark(s, &mark, b);
+    add_factors(b, &f);
+    recommend_done(s->recommend);
+    factors_free(&f);
+    api_send(x, 200, b);
+}
+
 API_HANDLER(api_healthz) {
     (void)seat;
     if (!api_known_params(x, r, "")) return;

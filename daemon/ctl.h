@@ -125,6 +125,7 @@ int ctl_recommend(int argc, char **argv);
 int ctl_score(int argc, char **argv);
 int ctl_similar(int argc, char **argv);
 int ctl_popular(int argc, char **argv);
+int ctl_factors(int argc, char **argv);
 int ctl_post(int argc, char **argv);
 int ctl_erase(int argc, char **argv);
 int ctl_top(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* rankctl recommend, score, similar, popular, post, erase. */
+/* rankctl recommend, score, similar, popular, factors, post, erase. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #define JSON       "application/json"
 #define JSON_LINES "application/x-ndjson"
 #define MAX_POST   (1u << 30)
+#define MAX_TEXT   65536u
 
 static void print_items(struct jdoc_value reply) {
     struct ctl_table t;
@@ -31,8 +32,41 @@ static void print_items(struct jdoc_value reply) {
            ctl_clean(as_of, sizeof as_of, jdoc_text(jdoc_get(reply, "as_of"), "the beginning")));
 }
 
-/* Sends what was built and prints the list that comes back. Frees the buffers. */
-static int ask_list(struct ctl *c, struct buf *path, struct buf *body) {
+static void join_extremes(struct buf *b, struct jdoc_value items) {
+    char item[300];
+    buf_clear(b);
+    for (size_t k = 0; k < jdoc_count(items); k++)
+        buf_printf(b, "%s%s %.2f", k ? ", " : "",
+                   ctl_clean(item, sizeof item, jdoc_text(jdoc_get(jdoc_at(items, k), "item"), "-")),
+                   jdoc_number(jdoc_get(jdoc_at(items, k), "value"), 0));
+}
+
+static void print_factors(struct jdoc_value reply) {
+    struct ctl_table t;
+    struct jdoc_value factors = jdoc_get(reply, "factors");
+    struct buf ends;
+    char number[24], deviation[32];
+    buf_init(&ends, MAX_TEXT);
+    ctl_table_init(&t, ">><");
+    for (size_t k = 0; k < jdoc_count(factors); k++) {
+        struct jdoc_value f = jdoc_at(factors, k);
+        snprintf(number, sizeof number, "%lld", (long long)jdoc_integer(jdoc_get(f, "dimension"), 0));
+        snprintf(deviation, sizeof deviation, "%.4f", jdoc_number(jdoc_get(f, "deviation"), 0));
+        for (int end = 0; end < 2; end++) {
+            join_extremes(&ends, jdoc_get(f, end ? "lowest" : "highest"));
+            ctl_table_add(&t, end ? "" : number);
+            ctl_table_add(&t, end ? "" : deviation);
+            ctl_table_add(&t, ends.n ? ends.p : "-");
+        }
+    }
+    printf("dimension, deviation, highest and lowest of %lld items\n",
+           (long long)jdoc_integer(jdoc_get(reply, "items_considered"), 0));
+    ctl_table_print(&t);
+    buf_free(&ends);
+}
+
+/* Sends what was built and prints the reply. Frees the buffers. */
+static int ask(struct ctl *c, struct buf *path, struct buf *body, void (*print)(struct jdoc_value reply)) {
     struct jdoc *j = NULL;
     int rc = CTL_FAILED;
     if (path->failed || (body && body->failed))
@@ -40,13 +74,15 @@ static int ask_list(struct ctl *c, struct buf *path, struct buf *body) {
     else
         rc = ctl_open(c);
     if (rc == CTL_DONE) rc = ctl_ask(c, path->p, JSON, body ? slice_of(body->p, body->n) : slice_of(NULL, 0), &j);
-    if (j) print_items(jdoc_root(j));
+    if (j) print(jdoc_root(j));
     jdoc_free(j);
     ctl_close(c);
     buf_free(path);
     if (body) buf_free(body);
     return rc;
 }
+
+static int ask_list(struct ctl *c, struct buf *path, struct buf *body) { return ask(c, path, body, print_items); }
 
 static void start_path(struct buf *path, const char *route) {
     buf_init(path, 8000);
@@ -148,6 +184,27 @@ int ctl_popular(int argc, char **argv) {
         return rc;
     }
     return ask_list(&c, &path, NULL);
+}
+
+int ctl_factors(int argc, char **argv) {
+    struct ctl c = {0};
+    struct buf path;
+    start_path(&path, "/v1/factors");
+    int rc =
+        list_query(&c, argc, argv,
+                   "usage: rankctl factors [-k N] [options]\n\n"
+                   "What each dimension of the item embeddings is about: its extreme items among the popular ones.\n\n"
+                   "  -k N                   how many at each end (default 5)\n",
+                   "k", &path);
+    if (rc < 0 && optind < argc) {
+        ctl_say("unexpected argument \"%s\"", argv[optind]);
+        rc = CTL_BAD_USE;
+    }
+    if (rc >= 0) {
+        buf_free(&path);
+        return rc;
+    }
+    return ask(&c, &path, NULL, print_factors);
 }
 
 int ctl_score(int argc, char **argv) {

@@ -19,6 +19,7 @@ static const struct {
     {"score", ctl_score, "scores of given items for a user"},
     {"similar", ctl_similar, "items like an item"},
     {"popular", ctl_popular, "what is popular"},
+    {"factors", ctl_factors, "what the dimensions of the embeddings are about"},
     {"bad-events", ctl_bad_events, "the newest events that were skipped, and why"},
     {"erase", ctl_erase, "erase a user or an item"},
     {"checkpoint", ctl_checkpoint, "make what was learned durable now"},

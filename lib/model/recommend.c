@@ -281,7 +281,7 @@ static int answer(struct recommend *r, const struct topk_query *q, const struct 
         struct slice id = items_id(r->model->items, r->ranked[i].row);
         if (id.n == 0) continue; /* erased just now */
         if (why) explain_name(r->explain, r->model->items, i, &r->reasons[named]);
-        r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score};
+        r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score, r->ranked[i].row};
     }
     a->hits = r->hits;
     a->reasons = why ? r->reasons : NULL;
@@ -349,7 +349,8 @@ int recommend_score(struct recommend *r, const struct recommend_request *q, stru
         for (size_t i = 0; i < q->n_only; i++) {
             uint32_t row = items_find(t, q->only[i]);
             bool known = row != ITEM_NONE;
-            r->hits[i] = (struct recommend_hit){q->only[i], known ? topk_score(t, r->model->kernel, &query, row) : NAN};
+            float score = known ? topk_score(t, r->model->kernel, &query, row) : NAN;
+            r->hits[i] = (struct recommend_hit){q->only[i], score, row};
             taste.n_unknown += !known;
             made.work.rescored += known;
         }

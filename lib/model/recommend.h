@@ -36,6 +36,7 @@ struct recommend_request {
 struct recommend_hit {
     struct slice id;
     float score;
+    uint32_t row; /* of the item; ITEM_NONE for an unknown one */
 };
 
 #define RECOMMEND_REASONS 3

@@ -44,6 +44,8 @@ def test_recommend_score_similar_and_popular_answer(rankd):
     rankd.wait_events(30)
     assert as_json(rankd, "recommend", "u1", "-k", "3")["basis"] == "personal"
     assert as_json(rankd, "popular")["items"]
+    assert len(as_json(rankd, "factors", "-k", "2")["factors"][0]["highest"]) == 2
+    assert "dimension" in ctl(rankd, "factors").stdout
     assert as_json(rankd, "similar", "i1")["items"]
     assert [row["item"] for row in as_json(rankd, "score", "u1", "i1", "i2")["items"]] == ["i1", "i2"]
     assert ctl(rankd, "similar", "nothing").returncode == 1
