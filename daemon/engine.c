@@ -386,6 +386,7 @@ static void note_bad(struct engine *g, uint32_t source, uint32_t partition, cons
 }
 
 static void note_run(struct engine *g, uint32_t source, uint32_t partition, const struct record *r) {
+    CHECK(g->runs && g->n_runs < g->cap_runs); /* see prepare */
     struct engine_run *run = g->n_runs ? &g->runs[g->n_runs - 1] : NULL;
     if (!run || run->source != source || run->partition != partition || run->generation != g->generation ||
         g->sequence == g->epoch_sequence ||
