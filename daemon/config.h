@@ -56,8 +56,8 @@ struct config {
     bool log_correction;
     bool normalise;
     double normalise_scale;
-    double popular_share, popular_exponent, hard_share, hard_skip;
-    int64_t hard_pool;
+    double popular_share, popular_exponent, hard_share, hard_skip, exposed_share;
+    int64_t hard_pool, exposed_items, exposed_age_ms;
     double l2_user, l2_item, l2_history, history_dropout, popularity_penalty;
     int64_t row_half_life_ms, sum_half_life_ms; /* -1 = none */
     int64_t late_half_life_ms, count_half_life_ms, trend_ms[CONFIG_TRENDS];

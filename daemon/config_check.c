@@ -148,8 +148,9 @@ static int check_events(const struct config *c, struct err *e) {
 
 /* Names the largest share of the negatives and the next one. */
 static int check_shares(const struct config *c, struct err *e) {
-    const char *const names[] = {"model.recent_share", "model.popular_share", "model.hard_share"};
-    const double shares[] = {c->recent_share, c->popular_share, c->hard_share};
+    const char *const names[] = {"model.recent_share", "model.popular_share", "model.hard_share",
+                                 "model.exposed_share"};
+    const double shares[] = {c->recent_share, c->popular_share, c->hard_share, c->exposed_share};
     size_t first = 0, second = 1;
     double sum = shares[0];
     for (size_t k = 1; k < sizeof shares / sizeof *shares; k++) {
@@ -162,8 +163,9 @@ static int check_shares(const struct config *c, struct err *e) {
         }
     }
     if (sum <= 1 + 1e-9) return 0;
-    return config_clash(c, e, names[first], names[second],
-                        "recent_share, popular_share and hard_share are parts of the negatives and add up to %g", sum);
+    return config_clash(
+        c, e, names[first], names[second],
+        "recent_share, popular_share, hard_share and exposed_share are parts of the negatives and add up to %g", sum);
 }
 
 static int check_terms(const struct config *c, struct err *e) {

@@ -8,8 +8,10 @@
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
+#include "lib/model/exposed.h"
 
 #define BAD_RAW_BYTES 512u
+#define FEW_ITEMS     16u
 #define UNSAVED_MAX   (256u << 20) /* bytes of ids and texts, and runs, that wait for a checkpoint */
 #define RUNS_MAX      1000000u
 
@@ -64,6 +66,9 @@ static void fill_negatives(const struct config *c, struct model_params *p) {
     p->popular_share = (float)c->popular_share;
     p->popular_exponent = (float)c->popular_exponent;
     p->hard_share = (float)c->hard_share;
+    p->exposed_share = (float)c->exposed_share;
+    p->exposed_items = (uint32_t)c->exposed_items;
+    p->exposed_age_ms = c->exposed_age_ms;
     p->hard_pool = (uint32_t)c->hard_pool;
     p->hard_skip = (float)c->hard_skip;
 }
@@ -290,12 +295,28 @@ void engine_expect(struct engine *g, uint32_t source, uint32_t partition, const 
     model_expect(g->model, &ev);
 }
 
+/* The ids of an event's items, in few[FEW_ITEMS] or memory of their own, which the caller frees; NULL without memory.
+ */
+static struct slice *ids_of(const struct event *ev, struct slice *few, struct err *e) {
+    struct slice *items = ev->n_items <= FEW_ITEMS ? few : mem_alloc(ev->n_items * sizeof *items);
+    if (!items) (void)err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
+    for (size_t k = 0; items && k < ev->n_items; k++) items[k] = ev->items[k].id;
+    return items;
+}
+
+static int show_impression(struct engine *g, const struct event *ev, int64_t t, struct err *e) {
+    struct slice few[FEW_ITEMS], *items = ids_of(ev, few, e);
+    if (!items) return ERR_NOMEM;
+    int rc = exposed_show(g->model, ev->user, items, ev->n_items, t, e);
+    if (items != few) mem_free(items);
+    return rc;
+}
+
 static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition, const struct record *r, int64_t t,
                            const struct model_treatment *treatment, struct err *e) {
     const struct event *ev = &r->event;
-    struct slice few[16], *items = ev->n_items <= 16 ? few : mem_alloc(ev->n_items * sizeof *items);
-    if (!items) return err_set(e, ERR_NOMEM, "items", "no memory for %zu items", ev->n_items);
-    for (size_t k = 0; k < ev->n_items; k++) items[k] = ev->items[k].id;
+    struct slice few[FEW_ITEMS], *items = ids_of(ev, few, e);
+    if (!items) return ERR_NOMEM;
     struct model_event learn = behaviour(g, source, partition, r, items);
     learn.ts_ms = t;
     learn.treatment = treatment;
@@ -331,6 +352,7 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
         rc = learn_behaviour(g, source, partition, r, t, fits ? &treatment : NULL, e);
         break;
     case EVENT_IMPRESSION:
+        if (m->params.exposed_share > 0) rc = show_impression(g, ev, t, e);
         break;
     case EVENT_ITEM:
         rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e);

@@ -19,7 +19,7 @@
 
 enum event_kind {
     EVENT_BEHAVIOUR,  /* a configured type: learns */
-    EVENT_IMPRESSION, /* what was shown: stored evidence, does not train */
+    EVENT_IMPRESSION, /* what was shown: stored evidence; what of it was not taken may stand against what was */
     EVENT_ITEM,       /* describes an item */
     EVENT_USER,       /* describes a user */
     EVENT_DELETE,     /* erases a user or an item (exactly one of both is given) */

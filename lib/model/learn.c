@@ -198,4 +198,5 @@ void learn_pair(struct learn *l, struct model *m, struct user_row *user, const s
     step_history(l, m, h, norm);
     atomic_fetch_add_explicit(&m->stats.pairs, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&m->stats.steps, j->n, memory_order_relaxed);
+    if (j->n_exposed) atomic_fetch_add_explicit(&m->stats.exposed, j->n_exposed, memory_order_relaxed);
 }

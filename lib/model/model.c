@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/ahead.h"
 #include "lib/model/dedup.h"
+#include "lib/model/exposed.h"
 #include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
 #include "lib/model/judge.h"
@@ -31,6 +32,8 @@ static int check_params(const struct model_params *p, struct err *e) {
         return err_set(e, ERR_RANGE, "model.dim", "%u is not a multiple of 16 from 16 to %d", p->dim, MODEL_MAX_DIM);
     if (p->negatives < 1 || p->negatives > MODEL_MAX_NEGATIVES)
         return err_set(e, ERR_RANGE, "model.negatives", "%u is outside 1 to %d", p->negatives, MODEL_MAX_NEGATIVES);
+    if (p->exposed_items > MODEL_MAX_EXPOSED)
+        return err_set(e, ERR_RANGE, "model.exposed_items", "%u is above %d", p->exposed_items, MODEL_MAX_EXPOSED);
     if (p->hard_pool > MODEL_MAX_POOL)
         return err_set(e, ERR_RANGE, "model.hard_pool", "%u is above %d", p->hard_pool, MODEL_MAX_POOL);
     if (p->history > MODEL_MAX_HISTORY)
@@ -57,9 +60,11 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     m->learn = learn_new();
     m->used = used_new(&m->params);
     m->ahead = ahead_new();
+    m->exposed = mem_zalloc(sizeof *m->exposed);
     m->judge = judge_new(&m->params);
     blend_init(&m->blend, &m->params);
-    if (!m->epoch || !m->learn || !m->used || !m->ahead || !m->judge) rc = err_set(e, ERR_NOMEM, "model", "no memory");
+    if (!m->epoch || !m->learn || !m->used || !m->ahead || !m->exposed || !m->judge)
+        rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
     if (rc == 0) rc = users_new(&m->params, user_cache_bytes, backing, m->epoch, &m->users, e);
     if (rc == 0) {
@@ -88,6 +93,7 @@ void model_free(struct model *m) {
     ahead_free(m->ahead);
     learn_free(m->learn);
     used_free(m->used);
+    mem_free(m->exposed);
     judge_free(m->judge);
     if (m->epoch) epoch_free(m->epoch);
     buf_free(&m->ops);
@@ -314,6 +320,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     if (rc == 0) {
         history_of(&h, m->items, user_entries(user, m->params.dim), user->n, now(m, ev));
         used_set(m->used, m->items, user_entries(user, m->params.dim), user->n);
+        if (m->params.exposed_share > 0) exposed_set(m->exposed, m, user, rows, (uint32_t)ev->n_items, ev->ts_ms);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
     }
     if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);

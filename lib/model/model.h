@@ -25,6 +25,7 @@
 struct ahead;
 struct recent;
 struct dedup;
+struct exposed;
 struct judge;
 struct used;
 
@@ -37,6 +38,8 @@ struct model_stats {          /* relaxed atomics, any thread */
     _Atomic uint64_t held_to_arrival, held_to_step; /* accepted ones that the guards of the clock moved back */
     _Atomic uint64_t late;                          /* events older than the model clock */
     _Atomic uint64_t forgotten;                     /* entries dropped from user rows at params.user_items */
+    _Atomic uint64_t shown;                         /* items of impressions that were remembered */
+    _Atomic uint64_t exposed;                       /* negatives that were shown and not taken */
     _Atomic uint64_t items_full, items, live;
     _Atomic uint64_t features_left_out; /* of descriptions: too many, or too long */
 };
@@ -59,8 +62,9 @@ struct model {
     int64_t clock_ms; /* model clock; -1 before the first event. Learner */
     struct buf ops;   /* changes of id and text rows since the last checkpoint began, in order; see model_ops_next */
     struct model_stats stats;
-    struct learn *learn; /* scratch of the learning step */
-    struct used *used;   /* what the user of the event under way has; learner */
+    struct learn *learn;     /* scratch of the learning step */
+    struct used *used;       /* what the user of the event under way has; learner */
+    struct exposed *exposed; /* what was shown to him; learner */
     struct ahead *ahead;
     _Atomic int64_t published_clock_ms;
 };

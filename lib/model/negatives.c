@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/model/ahead.h"
+#include "lib/model/exposed.h"
 #include "lib/model/recent.h"
 
 #define TRIES 10 /* draws for one negative before it is given up */
@@ -19,9 +20,10 @@ struct mixture {
 static struct mixture mixture_of(const struct model *m) {
     const struct model_params *p = &m->params;
     struct mixture mix = {.m = m, .n_recent = recent_size(m->recent), .n_live = (float)m->items->n_live};
-    if (mix.n_recent == 0 || p->hard_share >= 1) return mix;
-    mix.recent = p->recent_share / (1 - p->hard_share);
-    mix.popular = p->popular_share / (1 - p->hard_share);
+    float drawn = 1 - p->hard_share - p->exposed_share;
+    if (mix.n_recent == 0 || !(drawn > 0)) return mix;
+    mix.recent = p->recent_share / drawn;
+    mix.popular = p->popular_share / drawn;
     return mix;
 }
 
@@ -74,10 +76,21 @@ static void draw_first(struct negatives *s, const struct mixture *mix, uint64_t 
     }
 }
 
+/* What was shown and not taken behind the n others; how many. Their often is that of the mixture, as of hard ones. */
+static uint32_t take_exposed(const struct model *m, uint32_t item, uint32_t *rows) {
+    uint32_t n = 0, most = m->params.exposed_share > 0 ? negatives_exposed(&m->params) : 0;
+    for (uint32_t k = 0; k < m->exposed->n && n < most; k++)
+        if (may_stand(m, m->exposed->rows[k], item)) rows[n++] = m->exposed->rows[k];
+    return n;
+}
+
 void negatives_draw(struct negatives *s, const struct model *m, const struct draw_place *place, uint32_t item) {
     const struct mixture mix = mixture_of(m);
     uint64_t key = draw_key(m->params.seed, place, DRAW_NEGATIVES);
+    uint32_t exposed[MODEL_MAX_EXPOSED], n_exposed = take_exposed(m, item, exposed);
     uint32_t n = 0, wanted = m->params.negatives - negatives_hard(&m->params);
+    if (n_exposed > wanted) n_exposed = wanted; /* both shares are rounded */
+    wanted -= n_exposed;
     draw_first(s, &mix, key, wanted);
     for (uint32_t q = 0; q < wanted; q++)
         for (uint32_t k = 0; k < TRIES; k++) {
@@ -87,7 +100,12 @@ void negatives_draw(struct negatives *s, const struct model *m, const struct dra
             s->often[n++] = often_drawn(&mix, j);
             break;
         }
+    for (uint32_t k = 0; k < n_exposed; k++) {
+        s->rows[n] = exposed[k];
+        s->often[n++] = often_drawn(&mix, exposed[k]);
+    }
     s->n = n;
+    s->n_exposed = n_exposed;
 }
 
 /* Best first; a row that was drawn more than once stands together. */

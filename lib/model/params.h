@@ -12,6 +12,7 @@
 #define MODEL_MAX_NEGATIVES 512
 #define MODEL_MAX_POOL      4096
 #define MODEL_MAX_HISTORY   255
+#define MODEL_MAX_EXPOSED   255
 #define MODEL_TRENDS        3
 #define MODEL_TERMS         (4 + MODEL_TRENDS) /* of a score */
 #define MODEL_MAX_ID        256                /* bytes of a user or item id */
@@ -34,10 +35,12 @@ struct model_params {
     uint32_t user_items; /* most items remembered of a user */
     uint32_t negatives;  /* 1 to MODEL_MAX_NEGATIVES */
     uint32_t recent_events;
-    float recent_share, popular_share, hard_share; /* of the negatives; their sum is at most 1 */
-    float popular_exponent;                        /* 0 to 2 */
-    uint32_t hard_pool;                            /* up to MODEL_MAX_POOL */
-    float hard_skip;                               /* share of the pool's best left out, 0 to below 1 */
+    float recent_share, popular_share, hard_share, exposed_share; /* of the negatives; their sum is at most 1 */
+    float popular_exponent;                                       /* 0 to 2 */
+    uint32_t hard_pool;                                           /* up to MODEL_MAX_POOL */
+    float hard_skip;                                              /* share of the pool's best left out, 0 to below 1 */
+    uint32_t exposed_items; /* most items remembered of what was shown to a user, up to MODEL_MAX_EXPOSED */
+    int64_t exposed_age_ms; /* what was shown longer ago is no negative */
     struct loss_params loss;
     float step, under_root;
     float

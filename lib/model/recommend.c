@@ -173,7 +173,8 @@ static int find_user(struct recommend *r, struct slice id, const struct user_row
             row = *loaded;
         }
     }
-    *out = row && !row->erased ? row : NULL;
+    bool nobody = !row || row->erased || row->n == 0; /* the last: was shown something and never took anything */
+    *out = nobody ? NULL : row;
     return 0;
 }
 

@@ -200,11 +200,12 @@ static struct user_row *copy_row(const struct users *u, const struct user_row *f
     memcpy(r, from, sizeof *r + sizeof(float) * dim + sizeof(struct user_entry) * from->n);
     r->cap = cap;
     r->before = NULL;
+    memcpy(user_shown(r, dim), user_shown(from, dim), sizeof(struct user_entry) * from->n_shown);
     memcpy((char *)(uintptr_t)user_id(r, dim).p, id.p, id.n);
     return r;
 }
 
-int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
+static int reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
     if (n_entries <= (*row)->cap) return 0;
     struct user_slot *s = slot_find(u, hash_slice(user_id(*row, u->params->dim)), user_id(*row, u->params->dim));
     CHECK(s && s->work == *row);
@@ -215,6 +216,14 @@ int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, st
     s->work = r;
     *row = r;
     return 0;
+}
+
+int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
+    return reserve(u, row, n_entries + (*row)->n_shown, e);
+}
+
+int users_reserve_shown(struct users *u, struct user_row **row, uint32_t n_shown, struct err *e) {
+    return reserve(u, row, (*row)->n + n_shown, e);
 }
 
 /* A slot for a user that is not in the cache; its published row is what the backing has, or an empty one. */
@@ -279,7 +288,7 @@ static int note_touched(struct users *u, struct user_slot *s, struct err *e) {
 /* Gives the slot a private row made by copy or start values. */
 static int open_work(struct users *u, struct user_slot *s, struct slice id, struct err *e) {
     const struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
-    s->work = r->erased ? fresh_row(u, id) : copy_row(u, r, r->n + USER_SPARE_ENTRIES);
+    s->work = r->erased ? fresh_row(u, id) : copy_row(u, r, r->n + r->n_shown + USER_SPARE_ENTRIES);
     if (!s->work) return err_set(e, ERR_NOMEM, "users", "no memory for a user row");
     int rc = note_touched(u, s, e);
     if (rc == 0) return 0;
@@ -338,6 +347,7 @@ int users_erase(struct users *u, struct slice id, struct err *e) {
     if (rc < 0) return rc;
     r->erased = true;
     r->n = 0;
+    r->n_shown = 0;
     r->p_sum = 0;
     r->last_ms = 0;
     memset(r->p, 0, sizeof(float) * u->params->dim);

@@ -17,7 +17,7 @@
 #include "lib/base/slice.h"
 #include "lib/model/params.h"
 
-struct user_entry { /* one item the user has used; oldest first */
+struct user_entry { /* one item the user has used, oldest first; or one that was shown to him, newest first */
     uint32_t row : 31;
     uint32_t apart : 1;  /* he has it, and it is no part of his history */
     uint16_t generation; /* of the item row, low 16 bits: an entry of another generation names an erased item */
@@ -33,14 +33,18 @@ struct user_row {            /* immutable once published */
     struct user_row *before; /* the version that the checkpoint under way needs, if that is another one */
     int64_t last_ms;         /* time of the newest event */
     float p_sum;             /* AdaGrad sum of p */
-    uint32_t n, cap;         /* entries in use and room */
+    uint32_t n, cap;         /* entries in use, and room for them and for those shown, which stand at its end */
     uint16_t id_bytes;
-    bool erased; /* the user is gone; only the id is meaningful */
-    float p[];   /* (dim), then entries (cap), then the id */
+    uint8_t n_shown; /* see lib/model/exposed.h */
+    bool erased;     /* the user is gone; only the id is meaningful */
+    float p[];       /* (dim), then entries (cap), then the id */
 };
 
 static inline struct user_entry *user_entries(const struct user_row *r, uint32_t dim) {
     return (struct user_entry *)(void *)((char *)(uintptr_t)r->p + sizeof(float) * dim);
+}
+static inline struct user_entry *user_shown(const struct user_row *r, uint32_t dim) { /* (n_shown) */
+    return user_entries(r, dim) + (r->cap - r->n_shown);
 }
 /* Whether the entry's item is part of the user's history, provided that the item still exists. */
 static inline bool user_entry_tells(const struct user_entry *e, const struct model_params *p) {
@@ -67,6 +71,8 @@ void users_free(struct users *u);
  * on until rows that grew have passed the bound by a quarter): wait for one. */
 int users_touch(struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
 int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) ERR_MUST_CHECK;
+/* The same for n_shown items shown beside the entries there are. */
+int users_reserve_shown(struct users *u, struct user_row **row, uint32_t n_shown, struct err *e) ERR_MUST_CHECK;
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
 void users_publish(struct users *u);
 

@@ -1,4 +1,5 @@
-/* The stored form of a user row: last_ms u64, p_sum f32, n u32, p, then 16 bytes an entry. */
+/* The stored form of a user row: last_ms u64, p_sum f32, n u16, n_shown u16, p, then 16 bytes an entry, first those of
+ * items used. */
 #include <string.h>
 
 #include "lib/base/check.h"
@@ -17,14 +18,8 @@ static float bits_float(uint32_t bits) {
     return v;
 }
 
-void user_encode(const struct user_row *r, uint32_t dim, struct buf *out) {
-    CHECK(!r->erased);
-    buf_put_u64(out, (uint64_t)r->last_ms);
-    buf_put_u32(out, float_bits(r->p_sum));
-    buf_put_u32(out, r->n);
-    for (uint32_t k = 0; k < dim; k++) buf_put_u32(out, float_bits(r->p[k]));
-    const struct user_entry *entries = user_entries(r, dim);
-    for (uint32_t k = 0; k < r->n; k++) {
+static void encode_entries(const struct user_entry *entries, uint32_t n, struct buf *out) {
+    for (uint32_t k = 0; k < n; k++) {
         buf_put_u32(out, entries[k].row | (uint32_t)entries[k].apart << 31);
         buf_put_u16(out, entries[k].generation);
         buf_put_u16(out, entries[k].types);
@@ -32,34 +27,50 @@ void user_encode(const struct user_row *r, uint32_t dim, struct buf *out) {
     }
 }
 
+static void decode_entries(struct cursor *c, struct user_entry *entries, uint32_t n) {
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t row = cursor_u32(c);
+        entries[k].row = row & USER_ROW_BITS;
+        entries[k].apart = (row & ~USER_ROW_BITS) != 0;
+        entries[k].generation = cursor_u16(c);
+        entries[k].types = cursor_u16(c);
+        uint64_t w = cursor_u64(c);
+        entries[k].time_ms = w & ((UINT64_C(1) << 48) - 1);
+        entries[k].count = (uint16_t)(w >> 48);
+    }
+}
+
+void user_encode(const struct user_row *r, uint32_t dim, struct buf *out) {
+    CHECK(!r->erased);
+    buf_put_u64(out, (uint64_t)r->last_ms);
+    buf_put_u32(out, float_bits(r->p_sum));
+    CHECK(r->n <= UINT16_MAX);
+    buf_put_u32(out, r->n | (uint32_t)r->n_shown << 16);
+    for (uint32_t k = 0; k < dim; k++) buf_put_u32(out, float_bits(r->p[k]));
+    encode_entries(user_entries(r, dim), r->n, out);
+    encode_entries(user_shown(r, dim), r->n_shown, out);
+}
+
 static int decode(const struct users *u, struct slice id, struct slice bytes, struct user_row **out, struct err *e) {
     uint32_t dim = u->params->dim;
     struct cursor c = {(const uint8_t *)bytes.p, bytes.n, false};
     int64_t last_ms = (int64_t)cursor_u64(&c);
     float p_sum = bits_float(cursor_u32(&c));
-    uint32_t n = cursor_u32(&c);
-    if (c.failed || c.n != sizeof(float) * dim + (size_t)n * 16)
-        return err_set(e, ERR_CORRUPT, "user", "row of user \"%.*s\" has %zu bytes for %u entries of dim %u", (int)id.n,
-                       id.p, bytes.n, n, dim);
-    struct user_row *r = mem_alloc(user_row_bytes(dim, n, id.n));
-    if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", n);
+    uint32_t counts = cursor_u32(&c), n = counts & UINT16_MAX, n_shown = counts >> 16, all = n + n_shown;
+    if (c.failed || n_shown > MODEL_MAX_EXPOSED || c.n != sizeof(float) * dim + (size_t)all * 16)
+        return err_set(e, ERR_CORRUPT, "user", "row of user \"%.*s\" has %zu bytes for %u and %u entries of dim %u",
+                       (int)id.n, id.p, bytes.n, n, n_shown, dim);
+    struct user_row *r = mem_alloc(user_row_bytes(dim, all, id.n));
+    if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", all);
     memset(r, 0, sizeof *r);
     r->last_ms = last_ms;
     r->p_sum = p_sum;
-    r->n = r->cap = n;
+    r->n = n;
+    r->n_shown = (uint8_t)n_shown;
+    r->cap = all;
     r->id_bytes = (uint16_t)id.n;
     for (uint32_t k = 0; k < dim; k++) r->p[k] = bits_float(cursor_u32(&c));
-    struct user_entry *entries = user_entries(r, dim);
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t row = cursor_u32(&c);
-        entries[k].row = row & USER_ROW_BITS;
-        entries[k].apart = (row & ~USER_ROW_BITS) != 0;
-        entries[k].generation = cursor_u16(&c);
-        entries[k].types = cursor_u16(&c);
-        uint64_t w = cursor_u64(&c);
-        entries[k].time_ms = w & ((UINT64_C(1) << 48) - 1);
-        entries[k].count = (uint16_t)(w >> 48);
-    }
+    decode_entries(&c, user_entries(r, dim), all);
     memcpy((char *)(uintptr_t)user_id(r, dim).p, id.p, id.n);
     *out = r;
     return 0;
