@@ -96,7 +96,7 @@ static int load_row(struct neighbours *s, uint32_t key, uint32_t n_more, struct 
 static int grow_row(struct neighbours *s, uint32_t need, struct neighbour_row **row, struct err *e) {
     struct neighbour_row *old = *row;
     uint32_t cap = neighbour_cap(need, s->params->neighbours);
-    uint64_t more = neighbour_row_bytes(cap) - neighbour_row_bytes(old->cap);
+    uint64_t more = neighbour_row_bytes(cap) - neighbour_row_bytes(neighbour_row_cap(old));
     int rc = neighbour_room(s, more, e);
     if (rc < 0) return rc;
     struct neighbour_row *r = neighbour_row_grown(old, cap);
@@ -104,14 +104,14 @@ static int grow_row(struct neighbours *s, uint32_t need, struct neighbour_row **
     if (atomic_load_explicit(&r->interval, memory_order_relaxed) == s->interval) s->dirty_now += more;
     neighbour_account(s, 0, more);
     atomic_store_explicit(&s->rows[r->key], r, memory_order_release);
-    epoch_retire(s->epoch, old, neighbour_row_bytes(old->cap), mem_free);
+    epoch_retire(s->epoch, old, neighbour_row_bytes(neighbour_row_cap(old)), mem_free);
     *row = r;
     return 0;
 }
 
 /* Starts bringing the item rows of the entries from memory, and the weights when the weakest may be asked for. */
 static void prefetch_entries(const struct neighbours *s, struct neighbour_row *r) {
-    uint32_t n = r->n < s->params->neighbours ? r->n : r->n + r->cap;
+    uint32_t n = r->n < s->params->neighbours ? r->n : r->n + neighbour_row_cap(r);
     for (uint32_t k = 0; k < n; k += 16) __builtin_prefetch(r->words + k);
 }
 
@@ -131,9 +131,9 @@ int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a,
     }
     neighbour_seen(r);
     uint32_t reserved = at_most(r->reserved + n_more, most), need = at_most(r->n + reserved, most);
-    if (need > r->cap) rc = grow_row(s, need, &r, e);
+    if (need > neighbour_row_cap(r)) rc = grow_row(s, need, &r, e);
     if (rc == 0) rc = neighbour_set_aside(s, r, e);
-    if (rc == 0) r->reserved = (uint16_t)reserved;
+    if (rc == 0) r->reserved = (uint8_t)reserved;
     return rc;
 }
 
@@ -184,7 +184,7 @@ int neighbours_erase(struct neighbours *s, uint32_t a, struct err *e) {
         neighbour_unmark(s, r);
         neighbour_unlink(s, r);
     }
-    s->erasures++;
+    if (s->erasures < UINT32_MAX) s->erasures++;
     return 0;
 }
 
@@ -205,7 +205,7 @@ void neighbours_prefetch_read(const struct neighbours *s, enum neighbour_kind ki
     if (station == 0)
         __builtin_prefetch(r);
     else if (r)
-        for (size_t at = sizeof *r; at < neighbour_row_bytes(r->cap); at += 64)
+        for (size_t at = sizeof *r; at < neighbour_row_bytes(neighbour_row_cap(r)); at += 64)
             __builtin_prefetch((const char *)r + at);
 }
 

@@ -15,7 +15,7 @@ void neighbour_link(struct neighbours *s, uint32_t key, struct neighbour_row *r)
     r->key = key;
     r->resident = s->n_resident;
     s->resident[s->n_resident++] = key;
-    neighbour_account(s, 1, neighbour_row_bytes(r->cap));
+    neighbour_account(s, 1, neighbour_row_bytes(neighbour_row_cap(r)));
     atomic_store_explicit(&s->rows[key], r, memory_order_release);
 }
 
@@ -24,8 +24,8 @@ void neighbour_unlink(struct neighbours *s, struct neighbour_row *r) {
     s->resident[r->resident] = last;
     neighbour_at(s, last)->resident = r->resident;
     atomic_store_explicit(&s->rows[r->key], NULL, memory_order_release);
-    neighbour_account(s, (uint64_t)-1, -(uint64_t)neighbour_row_bytes(r->cap));
-    epoch_retire(s->epoch, r, neighbour_row_bytes(r->cap), mem_free);
+    neighbour_account(s, (uint64_t)-1, -(uint64_t)neighbour_row_bytes(neighbour_row_cap(r)));
+    epoch_retire(s->epoch, r, neighbour_row_bytes(neighbour_row_cap(r)), mem_free);
 }
 
 static bool fits(const struct neighbours *s, uint64_t bytes) {

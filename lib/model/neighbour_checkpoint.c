@@ -10,12 +10,12 @@
 #include "lib/base/mem.h"
 #include "lib/model/neighbour_priv.h"
 
-static uint64_t interval_of(const struct neighbour_row *r) {
+static uint32_t interval_of(const struct neighbour_row *r) {
     return atomic_load_explicit(&r->interval, memory_order_relaxed);
 }
 
 int neighbour_set_aside(struct neighbours *s, struct neighbour_row *r, struct err *e) {
-    uint64_t interval = interval_of(r);
+    uint32_t interval = interval_of(r);
     if (interval <= s->durable || interval > s->in_flight) return 0;
     if (atomic_load_explicit(&r->taken, memory_order_acquire) == s->in_flight) return 0;
     size_t n = neighbour_stored_bytes(r->n);
@@ -40,7 +40,7 @@ void neighbour_mark(struct neighbours *s, struct neighbour_row *r) {
     if (interval_of(r) == s->interval) return;
     r->listed = s->n_list;
     s->list[s->n_list++] = r->key;
-    s->dirty_now += neighbour_row_bytes(r->cap);
+    s->dirty_now += neighbour_row_bytes(neighbour_row_cap(r));
     atomic_store_explicit(&r->interval, s->interval, memory_order_release);
 }
 
@@ -49,11 +49,11 @@ void neighbour_unmark(struct neighbours *s, const struct neighbour_row *r) {
     uint32_t last = s->list[--s->n_list];
     s->list[r->listed] = last;
     neighbour_at(s, last)->listed = r->listed;
-    s->dirty_now -= neighbour_row_bytes(r->cap);
+    s->dirty_now -= neighbour_row_bytes(neighbour_row_cap(r));
 }
 
 uint64_t neighbours_checkpoint_begin(struct neighbours *s) {
-    CHECK(s->in_flight == 0);
+    CHECK(s->in_flight == 0 && s->interval < UINT32_MAX);
     uint32_t *flight = s->list;
     s->list = s->flight;
     s->flight = flight;

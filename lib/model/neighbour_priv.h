@@ -7,19 +7,19 @@
 
 #include "lib/model/neighbour.h"
 
-struct neighbour_row {    /* 64 bytes, then item rows (cap), weights (cap) and generations (cap) of the entries */
+struct neighbour_row {    /* 48 bytes, then item rows (cap), weights (cap) and generations (cap) of the entries */
     _Atomic uint32_t seq; /* even: whole; odd: being changed */
     uint32_t generation;  /* of item row a; never changes */
     int64_t reference_ms;
-    uint16_t n, cap; /* cap: a multiple of 4, so that each array is whole 8-byte words; never changes */
+    uint8_t n, fours; /* entries; cap = 4 * fours, so that each array is whole 8-byte words; never changes */
     /* learner */
-    uint16_t reserved;              /* entries asked for in this period and not added yet */
+    uint8_t reserved;               /* entries asked for in this period and not added yet */
     _Atomic bool recent;            /* touched or read since the hand of the cache passed; any thread */
     uint32_t touched;               /* period of the last touch */
     uint32_t key, resident, listed; /* key; places in s->resident and, when changed in this interval, in s->list */
-    uint64_t erasures;              /* of s when the row held no entry of an erased item; 0 = not known */
-    _Atomic uint64_t interval;      /* of the last change; 0 = as in the backing. Set before the change */
-    _Atomic uint64_t taken;         /* interval whose checkpoint has a copy */
+    uint32_t erasures;              /* of s when the row held no entry of an erased item; 0 = not known */
+    _Atomic uint32_t interval;      /* of the last change; 0 = as in the backing. Set before the change */
+    _Atomic uint32_t taken;         /* interval whose checkpoint has a copy */
     uint32_t words[];
 };
 
@@ -49,14 +49,14 @@ struct neighbours {
 
     /* learner */
     uint32_t period;    /* publish intervals so far */
-    uint64_t erasures;  /* so far, from 1 */
+    uint32_t erasures;  /* so far, from 1; UINT32_MAX: not counted any more */
     uint32_t *resident; /* (n_resident of n_keys) keys of the rows here, in no order */
     uint32_t n_resident, hand;
     struct neighbour_growth growth; /* the last one computed */
     struct buf stored;              /* scratch: a row from the backing */
-    uint64_t interval;              /* changes now belong to it */
-    uint64_t durable;               /* rows changed in it and before are in the backing */
-    uint64_t in_flight;             /* interval of the checkpoint under way; 0 = none */
+    uint32_t interval;              /* changes now belong to it; a checkpoint a second makes 2^32 in 136 years */
+    uint32_t durable;               /* rows changed in it and before are in the backing */
+    uint32_t in_flight;             /* interval of the checkpoint under way; 0 = none */
     uint32_t *list;                 /* (n_list of n_keys) keys of the rows changed in this interval, each once */
     uint32_t n_list;
     uint64_t dirty_now, dirty_in_flight; /* bytes */
@@ -75,10 +75,13 @@ struct neighbours {
     struct neighbours_stats stats;
 };
 
+static inline uint32_t neighbour_row_cap(const struct neighbour_row *r) { return 4u * r->fours; }
 static inline uint32_t *neighbour_items(struct neighbour_row *r) { return r->words; }
-static inline float *neighbour_weights(struct neighbour_row *r) { return (float *)(void *)(r->words + r->cap); }
+static inline float *neighbour_weights(struct neighbour_row *r) {
+    return (float *)(void *)(r->words + neighbour_row_cap(r));
+}
 static inline uint16_t *neighbour_generations(struct neighbour_row *r) {
-    return (uint16_t *)(void *)(r->words + 2u * r->cap);
+    return (uint16_t *)(void *)(r->words + 2u * neighbour_row_cap(r));
 }
 static inline size_t neighbour_row_bytes(uint32_t cap) { return sizeof(struct neighbour_row) + (size_t)cap * 10; }
 
@@ -108,7 +111,7 @@ struct neighbour_row *neighbour_row_new(uint32_t cap); /* empty; NULL when memor
 void neighbour_row_fill(struct neighbour_row *r, const struct neighbour_list *from);
 struct neighbour_row *neighbour_row_grown(struct neighbour_row *from, uint32_t cap); /* a copy with more room */
 /* Any thread: a whole row as it stood at one moment, and the interval of its last change. */
-uint64_t neighbour_row_copy(const struct neighbour_row *r, struct neighbour_list *out);
+uint32_t neighbour_row_copy(const struct neighbour_row *r, struct neighbour_list *out);
 uint32_t neighbour_weakest(const float *weights, uint32_t n); /* the first of the least */
 /* Learner, in place: the weight at t_ms onto item b. */
 void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double half_life_ms, uint32_t b, float weight,

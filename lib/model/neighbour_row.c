@@ -2,6 +2,7 @@
 #include <emmintrin.h> /* SSE2: all of x86-64 has it */
 #include <float.h>
 #include <sched.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "lib/base/check.h"
@@ -13,7 +14,8 @@
 #define TINY    0x1p-149f /* the smallest float above 0 */
 #define RANGE   64.0      /* half-lives past the reference time up to which weights stay as they are */
 
-_Static_assert(sizeof(struct neighbour_row) == 64, "the head of a neighbour row is one cache line");
+_Static_assert(sizeof(struct neighbour_row) == 48 && offsetof(struct neighbour_row, words) == 48, "documented sizes");
+_Static_assert(NEIGHBOUR_MAX <= UINT8_MAX, "n is a byte");
 
 static void put32(uint32_t *at, uint32_t v) { atomic_store_explicit((_Atomic uint32_t *)at, v, memory_order_relaxed); }
 static void put_float(float *at, float v) { atomic_store_explicit((_Atomic float *)at, v, memory_order_relaxed); }
@@ -27,14 +29,14 @@ uint32_t neighbour_cap(uint32_t n, uint32_t most) {
 
 struct neighbour_row *neighbour_row_new(uint32_t cap) {
     struct neighbour_row *r = mem_zalloc(neighbour_row_bytes(cap));
-    if (r) r->cap = (uint16_t)cap;
+    if (r) r->fours = (uint8_t)(cap / 4);
     return r;
 }
 
 void neighbour_row_fill(struct neighbour_row *r, const struct neighbour_list *from) {
-    CHECK(from->n <= r->cap);
+    CHECK(from->n <= neighbour_row_cap(r));
     r->reference_ms = from->reference_ms;
-    r->n = (uint16_t)from->n;
+    r->n = (uint8_t)from->n;
     memcpy(neighbour_items(r), from->row, sizeof(uint32_t) * from->n);
     memcpy(neighbour_weights(r), from->weight, sizeof(float) * from->n);
     memcpy(neighbour_generations(r), from->generation, sizeof(uint16_t) * from->n);
@@ -106,6 +108,10 @@ static void set_entry(struct neighbour_row *r, uint32_t at, uint32_t item, float
     put16(&neighbour_generations(r)[at], generation);
 }
 
+static void set_n(struct neighbour_row *r, uint32_t n) {
+    atomic_store_explicit((_Atomic uint8_t *)&r->n, (uint8_t)n, memory_order_relaxed);
+}
+
 static void set_reference(struct neighbour_row *r, int64_t t_ms) {
     atomic_store_explicit((_Atomic int64_t *)&r->reference_ms, t_ms, memory_order_relaxed);
 }
@@ -130,11 +136,11 @@ static void drop_erased(const struct neighbours *s, struct neighbour_row *r) {
     const uint32_t *items = neighbour_items(r);
     const uint16_t *generations = neighbour_generations(r);
     uint32_t kept = 0;
-    if (r->erasures == s->erasures) return;
+    if (r->erasures == s->erasures && s->erasures < UINT32_MAX) return;
     for (uint32_t k = 0; k < r->n; k++) __builtin_prefetch(&s->of.brief[items[k]]);
     for (uint32_t k = 0; k < r->n; k++)
         if ((uint16_t)neighbour_generation(s, items[k]) == generations[k]) move_entry(r, kept++, k);
-    put16(&r->n, (uint16_t)kept);
+    set_n(r, kept);
     r->erasures = s->erasures;
 }
 
@@ -146,8 +152,8 @@ static uint32_t place(struct neighbours *s, struct neighbour_row *r) {
         neighbour_count(&s->stats.replaced, 1);
         return neighbour_weakest(neighbour_weights(r), r->n);
     }
-    CHECK(r->n < r->cap);
-    put16(&r->n, (uint16_t)(r->n + 1));
+    CHECK(r->n < neighbour_row_cap(r));
+    set_n(r, r->n + 1u);
     return r->n - 1u;
 }
 
@@ -185,17 +191,17 @@ void neighbour_row_add(struct neighbours *s, struct neighbour_row *r, double hal
 
 static size_t whole_words(size_t n) { return (n + 7) / 8 * 8; }
 
-uint64_t neighbour_row_copy(const struct neighbour_row *row, struct neighbour_list *out) {
+uint32_t neighbour_row_copy(const struct neighbour_row *row, struct neighbour_list *out) {
     struct neighbour_row *r = (struct neighbour_row *)(uintptr_t)row;
     for (unsigned tries = 1;; tries++) {
         uint32_t before = atomic_load_explicit(&r->seq, memory_order_acquire);
         if (!(before & 1u)) {
-            out->n = atomic_load_explicit((_Atomic uint16_t *)&r->n, memory_order_relaxed);
+            out->n = atomic_load_explicit((_Atomic uint8_t *)&r->n, memory_order_relaxed);
             out->reference_ms = atomic_load_explicit((_Atomic int64_t *)&r->reference_ms, memory_order_relaxed);
             item_load(out->row, neighbour_items(r), whole_words(sizeof(uint32_t) * out->n));
             item_load(out->weight, neighbour_weights(r), whole_words(sizeof(uint32_t) * out->n));
             item_load(out->generation, neighbour_generations(r), whole_words(sizeof(uint16_t) * out->n));
-            uint64_t interval = atomic_load_explicit(&r->interval, memory_order_acquire);
+            uint32_t interval = atomic_load_explicit(&r->interval, memory_order_acquire);
             atomic_thread_fence(memory_order_acquire);
             if (atomic_load_explicit(&r->seq, memory_order_relaxed) == before) return interval;
         }
