@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/model/feature.h"
 #include "lib/model/item_aside.h"
 
 #define TEXT_004 "text/plain; version=0.0.4; charset=utf-8"

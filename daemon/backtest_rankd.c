@@ -85,12 +85,21 @@ static int take_digest(struct tested *r, char out[65], struct err *e) {
 
 /* --- judging --- */
 
+/* Touched, or described before anybody touched it. */
+static bool is_candidate(const struct tested *r, uint32_t item, struct slice id) {
+    const struct items *t = r->engine->model->items;
+    uint32_t row = r->touched[item] ? ITEM_NONE : items_find(t, id);
+    return r->touched[item] || (row != ITEM_NONE && item_is_candidate(item_head(t, row)));
+}
+
+static uint64_t n_candidates(const struct tested *r) { return r->n_touched + items_cold(r->engine->model->items); }
+
 /* The place of an item in the answer; one behind the last when it is a candidate but not there. */
 static uint32_t place_of(const struct tested *r, const struct recommend_answer *a, uint32_t item) {
     struct slice id = backtest_ids_text(r->w->table.item_ids, item);
     uint32_t place = 0;
     while (place < a->n && !slice_equal(a->hits[place].id, id)) place++;
-    return place < a->n || r->touched[item] ? place : OUTCOME_MISS;
+    return place < a->n || is_candidate(r, item, id) ? place : OUTCOME_MISS;
 }
 
 static int note_list(struct tested *r, const struct recommend_answer *a, struct err *e) {
@@ -110,7 +119,7 @@ static int note_cases(struct tested *r, const struct recommend_answer *a, size_t
     float scores[BACKTEST_RANKED];
     int rc = 0;
     for (size_t k = 0; k < a->n; k++) scores[k] = a->hits[k].score;
-    backtest_ask_calibrator(r->calibrator, r->w, r->next_case, scores, (uint32_t)a->n, r->n_touched);
+    backtest_ask_calibrator(r->calibrator, r->w, r->next_case, scores, (uint32_t)a->n, n_candidates(r));
     for (; rc == 0 && r->next_case < c->set.n && c->event[r->next_case] < end; r->next_case++) {
         uint32_t place = place_of(r, a, c->target[r->next_case]);
         rc = backtest_add_outcome(r->out, r->calibrator, place, e);
@@ -236,8 +245,8 @@ int backtest_run_rankd(const struct backtest_world *w, struct backtest_run *run,
     if (rc == 0) rc = open_state(&r, &c, e);
     if (rc == 0) rc = open_sources(&r, &c, e);
     if (rc == 0) rc = run_all(&r, done, e);
+    if (r.engine) run->outcome.n_candidates = n_candidates(&r);
     backtest_meter_end(&meter, &run->outcome);
-    run->outcome.n_candidates = r.n_touched;
     if (rc == 0 && !backtest_stop) rc = take_digest(&r, run->digest, e);
     backtest_frozen_free(r.frozen);
     backtest_log_sources_free(&w->log, r.sources);

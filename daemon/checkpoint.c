@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/model/dedup.h"
+#include "lib/model/feature.h"
 #include "lib/model/recent.h"
 
 #define NO_LIMIT (SIZE_MAX / 4)
@@ -71,6 +72,17 @@ static void capture_positions(struct checkpoint *c, struct buf *row) {
         }
 }
 
+static void capture_features(struct checkpoint *c, struct buf *row) {
+    struct features *f = c->g->model->features;
+    char key[4];
+    for (uint32_t b = 0; b < features_blocks(f); b++) {
+        buf_clear(row);
+        if (features_take(f, b, row))
+            add_small(c, STORE_FEATURE_STATE, store_key_u32(b, key), slice_of(row->p, row->n));
+        if (row->failed) c->small.failed = true;
+    }
+}
+
 /* Everything small is encoded now; rows of the journal that are open come again with the next checkpoint. */
 static void capture_small(struct checkpoint *c) {
     struct engine *g = c->g;
@@ -102,6 +114,7 @@ static void capture_small(struct checkpoint *c) {
         struct slice bytes = recent_take(g->model->recent, b);
         if (bytes.p) add_small(c, STORE_RECENT, store_key_u32(b, key), bytes);
     }
+    capture_features(c, &row);
     if (row.failed) c->small.failed = true;
     buf_free(&row);
 }
@@ -147,6 +160,7 @@ int checkpoint_begin(struct checkpoint *c, struct err *e) {
     g->n_bad = g->cap_bad = 0;
     c->figures.blocks = items_checkpoint_begin(m->items);
     c->figures.neighbours = neighbours_checkpoint_begin(m->neighbours);
+    c->figures.neighbours += neighbours_checkpoint_begin(m->features->successions);
     c->figures.users = n_users;
     c->figures.sequence = g->sequence;
     c->figures.begin_ns = clock_steady_ns() - start;
@@ -154,6 +168,7 @@ int checkpoint_begin(struct checkpoint *c, struct err *e) {
 refused:
     mem_free(runs);
     recent_mark_dirty(m->recent);
+    features_mark_dirty(m->features);
     return err_set(e, ERR_NOMEM, "checkpoint", "no memory to begin a checkpoint");
 }
 
@@ -176,6 +191,7 @@ static void *must_have(void *p, size_t n) {
 static void give_back(struct checkpoint *c) {
     struct engine *g = c->g;
     recent_mark_dirty(g->model->recent);
+    features_mark_dirty(g->model->features);
     if (c->n_runs) {
         size_t n = c->n_runs - 1 + g->n_runs;
         struct engine_run *runs = must_have(c->runs, n * sizeof *runs);
@@ -201,6 +217,7 @@ void checkpoint_end(struct checkpoint *c, bool durable) {
     struct engine *g = c->g;
     items_checkpoint_end(g->model->items, durable);
     neighbours_checkpoint_end(g->model->neighbours, durable);
+    neighbours_checkpoint_end(g->model->features->successions, durable);
     users_checkpoint_end(g->model->users, c->users, durable);
     dedup_checkpoint_end(g->model->dedup, durable);
     if (durable) {
@@ -227,15 +244,20 @@ uint64_t checkpoint_estimate(const struct engine *g) {
     const struct model *m = g->model;
     return m->items->n_dirty * (uint64_t)items_block_bytes(m->items) +
            atomic_load_explicit(&users_stats(m->users)->dirty_bytes, memory_order_relaxed) +
-           atomic_load_explicit(&neighbours_stats(m->neighbours)->dirty_bytes, memory_order_relaxed) + m->ops.n;
+           atomic_load_explicit(&neighbours_stats(m->neighbours)->dirty_bytes, memory_order_relaxed) +
+           atomic_load_explicit(&neighbours_stats(m->features->successions)->dirty_bytes, memory_order_relaxed) +
+           m->ops.n;
+}
+
+static bool half_is_unsaved(const struct neighbours *s) {
+    return atomic_load_explicit(&neighbours_stats(s)->dirty_bytes, memory_order_relaxed) >
+           neighbours_cache_bytes(s) / 2;
 }
 
 bool checkpoint_pressing(const struct engine *g) {
     const struct users *u = g->model->users;
-    const struct neighbours *s = g->model->neighbours;
     return atomic_load_explicit(&users_stats(u)->dirty_bytes, memory_order_relaxed) > users_cache_bytes(u) / 2 ||
-           atomic_load_explicit(&neighbours_stats(s)->dirty_bytes, memory_order_relaxed) >
-               neighbours_cache_bytes(s) / 2;
+           half_is_unsaved(g->model->neighbours) || half_is_unsaved(g->model->features->successions);
 }
 
 bool checkpoint_needed(const struct engine *g) {

@@ -5,6 +5,7 @@
 #include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/model/dedup.h"
+#include "lib/model/feature.h"
 
 #define USERS_AT_ONCE 64
 #define ROWS_AT_ONCE  64
@@ -25,32 +26,38 @@ static int del_neighbours(struct store_txn *t, struct slice row, struct err *e) 
     return rc;
 }
 
+static int write_op(struct checkpoint *c, struct store_txn *t, enum model_op op, struct slice key, struct slice value,
+                    struct err *e) {
+    switch (op) {
+    case MODEL_PUT_ID:
+        return put(c, t, STORE_ITEM_ID, key, value, e);
+    case MODEL_PUT_ITEM_TEXT:
+        return put(c, t, STORE_ITEM_TEXT, key, value, e);
+    case MODEL_DEL_ITEM_TEXT:
+        return store_del(t, STORE_ITEM_TEXT, key, e);
+    case MODEL_PUT_USER_TEXT:
+        return put(c, t, STORE_USER_TEXT, key, value, e);
+    case MODEL_DEL_USER_TEXT:
+        return store_del(t, STORE_USER_TEXT, key, e);
+    case MODEL_DEL_NEIGHBOURS:
+        return del_neighbours(t, key, e);
+    case MODEL_PUT_FEATURE:
+        return put(c, t, STORE_FEATURE, key, value, e);
+    case MODEL_DEL_SUCCESSION:
+        return store_del(t, STORE_SUCCESSION, key, e);
+    case MODEL_PUT_ITEM_FEATURES:
+        return put(c, t, STORE_ITEM_FEATURES, key, value, e);
+    case MODEL_DEL_ITEM_FEATURES:
+        break;
+    }
+    return store_del(t, STORE_ITEM_FEATURES, key, e);
+}
+
 static int write_ops(struct checkpoint *c, struct store_txn *t, struct err *e) {
     struct slice rest = slice_of(c->ops.p, c->ops.n), key, value;
     enum model_op op;
     int rc = 0;
-    while (rc == 0 && model_ops_next(&rest, &op, &key, &value)) {
-        switch (op) {
-        case MODEL_PUT_ID:
-            rc = put(c, t, STORE_ITEM_ID, key, value, e);
-            break;
-        case MODEL_PUT_ITEM_TEXT:
-            rc = put(c, t, STORE_ITEM_TEXT, key, value, e);
-            break;
-        case MODEL_DEL_ITEM_TEXT:
-            rc = store_del(t, STORE_ITEM_TEXT, key, e);
-            break;
-        case MODEL_PUT_USER_TEXT:
-            rc = put(c, t, STORE_USER_TEXT, key, value, e);
-            break;
-        case MODEL_DEL_USER_TEXT:
-            rc = store_del(t, STORE_USER_TEXT, key, e);
-            break;
-        case MODEL_DEL_NEIGHBOURS:
-            rc = del_neighbours(t, key, e);
-            break;
-        }
-    }
+    while (rc == 0 && model_ops_next(&rest, &op, &key, &value)) rc = write_op(c, t, op, key, value, e);
     return rc;
 }
 
@@ -121,14 +128,15 @@ struct neighbour_place { /* of a row in c->row */
 };
 
 /* The next rows, copied as above. */
-static size_t gather_neighbours(struct checkpoint *c, struct neighbour_place places[ROWS_AT_ONCE]) {
+static size_t gather_neighbours(struct checkpoint *c, struct neighbours *from,
+                                struct neighbour_place places[ROWS_AT_ONCE]) {
     struct model *m = c->g->model;
     enum neighbour_kind kind;
     uint32_t row;
     size_t n = 0;
     buf_clear(&c->row);
     epoch_enter(m->epoch, c->reader);
-    for (size_t at = 0; n < ROWS_AT_ONCE && neighbours_checkpoint_next(m->neighbours, &kind, &row, &c->row); n++) {
+    for (size_t at = 0; n < ROWS_AT_ONCE && neighbours_checkpoint_next(from, &kind, &row, &c->row); n++) {
         (void)store_key_u8_u32((uint8_t)kind, row, places[n].key);
         places[n].at = at;
         places[n].n = c->row.n - at;
@@ -138,18 +146,27 @@ static size_t gather_neighbours(struct checkpoint *c, struct neighbour_place pla
     return n;
 }
 
-/* After the ops, which delete those of erased items. */
-static int write_neighbours(struct checkpoint *c, struct store_txn *t, struct err *e) {
+/* skip: bytes of the key that the table does without. After the ops, which delete those of erased items. */
+static int write_rows(struct checkpoint *c, struct store_txn *t, struct neighbours *from, enum store_table table,
+                      size_t skip, struct err *e) {
     struct neighbour_place places[ROWS_AT_ONCE];
     int rc = 0;
-    neighbours_checkpoint_sort(c->g->model->neighbours);
-    for (size_t n; rc == 0 && (n = gather_neighbours(c, places)) > 0;) {
+    neighbours_checkpoint_sort(from);
+    for (size_t n; rc == 0 && (n = gather_neighbours(c, from, places)) > 0;) {
         if (c->row.failed) rc = err_set(e, ERR_NOMEM, "checkpoint", "no memory for neighbour rows");
         for (size_t k = 0; k < n && rc == 0; k++)
-            rc = put(c, t, STORE_NEIGHBOUR, slice_of(places[k].key, sizeof places[k].key),
+            rc = put(c, t, table, slice_of(places[k].key + skip, sizeof places[k].key - skip),
                      slice_of(c->row.p + places[k].at, places[k].n), e);
     }
     return rc;
+}
+
+static int write_neighbours(struct checkpoint *c, struct store_txn *t, struct err *e) {
+    return write_rows(c, t, c->g->model->neighbours, STORE_NEIGHBOUR, 0, e);
+}
+
+static int write_successions(struct checkpoint *c, struct store_txn *t, struct err *e) {
+    return write_rows(c, t, c->g->model->features->successions, STORE_SUCCESSION, 1, e);
 }
 
 static int write_dedup(struct checkpoint *c, struct store_txn *t, struct err *e) {
@@ -174,7 +191,7 @@ static int write_bad(struct checkpoint *c, struct store_txn *t, struct err *e) {
 
 /* Everything goes into one transaction. Item rows first: what the learner has to set aside for them is given back. */
 static int (*const parts[])(struct checkpoint *c, struct store_txn *t, struct err *e) = {
-    write_items, write_ops, write_neighbours, write_users, write_dedup, write_bad, write_small,
+    write_items, write_ops, write_neighbours, write_successions, write_users, write_dedup, write_bad, write_small,
 };
 
 int checkpoint_write(struct checkpoint *c, struct store *s, struct err *e) {

@@ -49,6 +49,8 @@ struct config {
         mu[CONFIG_TRENDS];
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;
+    int64_t max_features, item_features, affinity_history, succession_history, succession_features;
+    double feature_scale, content[3]; /* start weights: affinity, succession, trend of features */
     double blend_step, blend_step_neighbours;
     char *terms;
     char *loss, *confidence;
@@ -87,7 +89,7 @@ struct config {
     uint64_t intake_queue_bytes;
     int64_t intake_deadline_ms, intake_max_batch;
 
-    uint64_t queue_bytes, user_cache_bytes, neighbour_cache_bytes;
+    uint64_t queue_bytes, user_cache_bytes, neighbour_cache_bytes, feature_cache_bytes;
     int64_t batch_events, batch_time_ms;
     char *kernel;
 

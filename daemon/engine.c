@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
+#include "lib/model/content.h"
 #include "lib/model/exposed.h"
 
 #define BAD_RAW_BYTES 512u
@@ -84,6 +85,18 @@ static void fill_regular(const struct config *c, struct model_params *p) {
     p->sum_half_life_ms = c->sum_half_life_ms > 0 ? c->sum_half_life_ms : 0;
 }
 
+_Static_assert(EVENT_MAX_FEATURES <= MODEL_MAX_FEATURES && EVENT_MAX_FEATURE <= MODEL_MAX_FEATURE,
+               "the model takes what the decoder gives");
+
+static void fill_content(const struct config *c, struct model_params *p) {
+    p->max_features = (uint32_t)c->max_features;
+    p->item_features = (uint32_t)c->item_features;
+    p->affinity_history = (uint32_t)c->affinity_history;
+    p->succession_history = (uint32_t)c->succession_history;
+    p->succession_features = (uint32_t)c->succession_features;
+    p->feature_scale = (float)c->feature_scale;
+}
+
 static void fill_terms(const struct config *c, struct model_params *p) {
     p->neighbours = (uint32_t)c->neighbours;
     p->neighbour_history = (uint32_t)c->neighbour_history;
@@ -99,6 +112,7 @@ static void fill_terms(const struct config *c, struct model_params *p) {
     p->blend_start[TERM_EMBEDDING] = (float)c->tau;
     for (int k = 0; k < NEIGHBOUR_KINDS; k++) p->blend_start[k] = (float)c->lambda[k];
     for (int h = 0; h < MODEL_TRENDS; h++) p->blend_start[TERM_TREND + h] = (float)c->mu[h];
+    for (int k = 0; k < CONTENT_TERMS; k++) p->blend_start[TERM_CONTENT + k] = (float)c->content[k];
     for (int f = 0; f < TERMS; f++) {
         if (config_has_term(c, terms_name(f))) continue;
         p->terms_off |= 1u << f;
@@ -129,6 +143,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->max_ahead_ms = c->max_ahead_ms;
     p->max_clock_step_ms = c->max_clock_step_ms;
     p->dedup_window = (uint64_t)c->dedup_window;
+    fill_content(c, p);
     fill_terms(c, p);
     p->n_types = (uint32_t)g->n_types;
     for (size_t t = 0; t < g->n_types; t++) {
@@ -178,6 +193,12 @@ static int get_neighbours(void *arg, enum neighbour_kind kind, uint32_t a, struc
     return store_get(arg, STORE_NEIGHBOUR, store_key_u8_u32((uint8_t)kind, a, key), out, e);
 }
 
+static int get_successions(void *arg, enum neighbour_kind kind, uint32_t a, struct buf *out, struct err *e) {
+    char key[4];
+    CHECK(kind == NEIGHBOUR_FORWARD);
+    return store_get(arg, STORE_SUCCESSION, store_key_u32(a, key), out, e);
+}
+
 static int first_rules(struct engine *g, struct err *e) {
     struct reweight *w;
     int rc = reweight_new(g->config, &g->rules, &w, e);
@@ -200,9 +221,12 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
     fill_params(g, &p);
     if (rc == 0) rc = first_rules(g, e);
     if (rc == 0) rc = model_new(&p, kernel, c->user_cache_bytes, &backing, n_readers, &g->model, e);
-    if (rc == 0 && store)
+    if (rc == 0 && store) {
         neighbours_set_backing(g->model->neighbours, c->neighbour_cache_bytes,
                                &(struct neighbour_backing){get_neighbours, store});
+        neighbours_set_backing(g->model->features->successions, c->feature_cache_bytes,
+                               &(struct neighbour_backing){get_successions, store});
+    }
     if (rc == 0)
         *out = g;
     else
@@ -356,6 +380,7 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
         break;
     case EVENT_ITEM:
         rc = model_describe_item(m, ev->items[0].id, ev->available, ev->expires_ms, ev->description, e);
+        if (rc == 0) rc = model_set_features(m, ev->items[0].id, ev->features, ev->n_features, e);
         if (rc == 0) atomic_fetch_add_explicit(&m->stats.features_left_out, ev->n_left_out, memory_order_relaxed);
         break;
     case EVENT_USER:

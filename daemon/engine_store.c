@@ -6,6 +6,7 @@
 #include "lib/base/check.h"
 #include "lib/base/mem.h"
 #include "lib/model/dedup.h"
+#include "lib/model/feature.h"
 #include "lib/model/recent.h"
 
 enum journal_kind { JOURNAL_RUN = 1, JOURNAL_EPOCH = 2 };
@@ -203,6 +204,12 @@ static int load_row(struct engine *g, enum store_table table, struct slice key, 
         return recent_load(m->recent, number_of(key), value, e);
     case STORE_DEDUP:
         return dedup_load(m->dedup, number_of(key), value, e);
+    case STORE_FEATURE:
+        return features_load_row(m->features, number_of(key), value, e);
+    case STORE_FEATURE_STATE:
+        return features_load_block(m->features, number_of(key), value, e);
+    case STORE_ITEM_FEATURES:
+        return features_load_list(m->features, number_of(key), value, e);
     case STORE_POSITION:
         return load_position(g, key, value, e);
     default:
@@ -211,7 +218,8 @@ static int load_row(struct engine *g, enum store_table table, struct slice key, 
 }
 
 static int load_tables(struct engine *g, struct store_scan *scan, struct err *e) {
-    static const enum store_table tables[] = {STORE_ITEM, STORE_ITEM_ID, STORE_RECENT, STORE_DEDUP, STORE_POSITION};
+    static const enum store_table tables[] = {STORE_ITEM,     STORE_ITEM_ID, STORE_RECENT,        STORE_DEDUP,
+                                              STORE_POSITION, STORE_FEATURE, STORE_FEATURE_STATE, STORE_ITEM_FEATURES};
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
         struct slice key, value;
         int rc = store_scan_seek(scan, tables[k], slice_of(NULL, 0), e);

@@ -91,7 +91,8 @@ void blend_learn(struct blend *b, uint32_t bucket, uint32_t rank, const struct b
         float sum = k->sum[f] + gradient[f] * gradient[f];
         float step = k->step * (f < TERMS_SPARSE ? p->blend_step_neighbours : p->blend_step);
         float weight = k->weight[f] + step * gradient[f] / fm_sqrtf(sum);
-        if (f <= TERM_EMBEDDING && weight < 0) weight = 0;
+        bool positive = f <= TERM_EMBEDDING || f == TERM_AFFINITY || f == TERM_SUCCESSION;
+        if (positive && weight < 0) weight = 0;
         if (!is_finite(sum) || !(weight <= LARGEST && weight >= -LARGEST)) continue;
         k->sum[f] = sum;
         k->weight[f] = weight;

@@ -47,7 +47,10 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
     item_read(t, row, &head, q, NULL);
     memset(term, 0, sizeof x->term[i]);
     for (int f = 0; sparse && f < TERMS_SPARSE; f++) term[f] = at->weight[f] * sparse->value[f];
-    term[TERM_EMBEDDING] = at->weight[TERM_EMBEDDING] * (kernel->dot(at->query->x, q, t->dim) + head.bias);
+    bool learned = head.q_sum > 0;
+    if (learned) term[TERM_EMBEDDING] = at->weight[TERM_EMBEDDING] * (kernel->dot(at->query->x, q, t->dim) + head.bias);
+    if (at->query->content) (void)content_terms(at->query->content, row, term + TERM_CONTENT);
+    for (int f = TERM_CONTENT; f < TERMS; f++) term[f] *= at->weight[f];
     for (int h = 0; h < MODEL_TRENDS; h++) {
         double trend = head.trend[h] - (double)at->query->clock_ms / (double)t->params->trend_half_life_ms[h];
         term[TERM_TREND + h] =
@@ -56,7 +59,7 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
     for (size_t k = 0; k < x->n_parts; k++) {
         float *part = &x->part[i * x->n_parts + k];
         *part = 0;
-        if (k >= at->history->n) continue;
+        if (k >= at->history->n || !learned) continue;
         item_read(t, x->rows[k], &head, NULL, y);
         *part = at->weight[TERM_EMBEDDING] * at->history->parts[k].weight * kernel->dot(y, q, t->dim);
     }

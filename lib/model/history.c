@@ -17,10 +17,16 @@ static float entry_weight(const struct model_params *p, const struct user_entry 
     return w;
 }
 
+uint32_t history_most(const struct items *t) {
+    const struct model_params *p = t->params;
+    uint32_t most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
+    return p->affinity_history > most && items_described(t) > 0 ? p->affinity_history : most;
+}
+
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms) {
     const struct model_params *p = t->params;
     float decay = 1, sum = 0;
-    uint32_t most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
+    uint32_t most = history_most(t);
     h->n = h->n_known = 0;
     for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
         if ((uint16_t)item_generation(t, entries[k].row) != entries[k].generation) continue;

@@ -21,10 +21,13 @@ struct history {
     size_t n, n_known;
 };
 
-/* The newest of the n entries whose item still exists, newest first: as many as the user vector (params.history) or the
- * neighbour terms (params.neighbour_history) want. Weights w_j = history_weight(types_j) * history_decay^rank_j /
- * sqrt(sum w) for those of the user vector; a type's history_half_life fades its weight by the time since the entry, as
- * of at_ms. Entries of a negative type are left out. Any thread. */
+/* As many as the user vector (params.history), the neighbour terms (params.neighbour_history) or, where items have
+ * features, the content terms (params.affinity_history) want. Any thread. */
+uint32_t history_most(const struct items *t);
+
+/* The newest of the n entries whose item still exists, newest first: as many as history_most says. Weights w_j =
+ * history_weight(types_j) * history_decay^rank_j / sqrt(sum w) for those of the user vector; a type's history_half_life
+ * fades its weight by the time since the entry, as of at_ms. Entries of a negative type are left out. Any thread. */
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms);
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly

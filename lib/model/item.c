@@ -144,7 +144,7 @@ static void start_row(struct items *t, uint32_t row, struct slice id, uint32_t g
     draw_start_row(p->seed, DRAW_START_ITEM, id, p->start_item, start, p->dim);
     draw_start_row(p->seed, DRAW_START_HISTORY, id, p->start_item, start + p->dim, p->dim);
     if (p->unit_scale > 0) item_to_unit(start, p->dim);
-    struct item_head fresh = {.generation = generation, .count_ms = 0, .known = 1};
+    struct item_head fresh = {.generation = generation, .count_ms = 0, .known = ITEM_KNOWN};
     for (int h = 0; h < MODEL_TRENDS; h++) fresh.trend[h] = ITEM_NO_TREND;
     item_change(t, row);
     struct item_head *head = item_head(t, row);
@@ -178,6 +178,15 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
     return 0;
 }
 
+/* n_described and n_cold follow a row that was one and is the other. */
+static void recount(struct items *t, bool was_described, bool was_live, const struct item_head *is) {
+    bool described = (is->known & ITEM_DESCRIBED) != 0, cold = described && !is->live;
+    uint32_t n = items_described(t) + described - was_described;
+    atomic_store_explicit(&t->n_described, n, memory_order_relaxed);
+    n = items_cold(t) + cold - (was_described && !was_live);
+    atomic_store_explicit(&t->n_cold, n, memory_order_relaxed);
+}
+
 void items_set_live(struct items *t, uint32_t row, bool live) {
     struct item_head *head = item_head(t, row);
     if ((head->live != 0) == live) return;
@@ -200,6 +209,18 @@ void items_set_live(struct items *t, uint32_t row, bool live) {
     item_begin(head);
     atomic_store_explicit((_Atomic uint32_t *)&head->live, place, memory_order_relaxed);
     item_end(head);
+    if (head->known & ITEM_DESCRIBED) recount(t, true, !live, head);
+}
+
+void items_set_described(struct items *t, uint32_t row, bool described) {
+    struct item_head *head = item_head(t, row);
+    bool before = (head->known & ITEM_DESCRIBED) != 0;
+    if (before == described) return;
+    item_change(t, row);
+    item_begin(head);
+    atomic_store_explicit((_Atomic uint32_t *)&head->known, head->known ^ ITEM_DESCRIBED, memory_order_relaxed);
+    item_end(head);
+    recount(t, before, head->live != 0, head);
 }
 
 static void set_expiry(struct items *t, uint32_t row, int64_t expires_ms) {
@@ -213,6 +234,7 @@ int items_remove(struct items *t, uint32_t row, struct err *e) {
     int rc = id_room(t, e);
     if (rc < 0) return rc;
     items_set_live(t, row, false);
+    items_set_described(t, row, false);
     item_change(t, row);
     struct item_head *head = item_head(t, row), gone = {.generation = head->generation + 1};
     for (int h = 0; h < MODEL_TRENDS; h++) gone.trend[h] = ITEM_NO_TREND;

@@ -23,10 +23,12 @@
 #include "lib/model/marks.h"
 #include "lib/model/params.h"
 
-#define ITEM_NONE     UINT32_MAX
-#define ITEM_NEVER    INT64_MAX
-#define ITEM_NO_TREND (-1e300) /* log2 of nothing */
-#define ITEM_NO_COUNT (-1e30)
+#define ITEM_NONE      UINT32_MAX
+#define ITEM_NEVER     INT64_MAX
+#define ITEM_KNOWN     1u       /* bits of item_head.known: an id owns the row */
+#define ITEM_DESCRIBED 2u       /* it has features: a candidate before anybody touched it */
+#define ITEM_NO_TREND  (-1e300) /* log2 of nothing */
+#define ITEM_NO_COUNT  (-1e30)
 
 struct item_head {        /* 64 bytes */
     _Atomic uint32_t seq; /* even: whole; odd: being replaced. 0 in stored rows */
@@ -38,7 +40,7 @@ struct item_head {        /* 64 bytes */
     double trend[MODEL_TRENDS]; /* log2 of the event count decayed with half-life h, plus clock / h; ITEM_NO_TREND
                                    before the first */
     uint32_t live;              /* 1 + place in the live list; 0 when not live */
-    uint32_t known;             /* 1 while an id owns the row */
+    uint32_t known;             /* ITEM_KNOWN, ITEM_DESCRIBED */
 };
 
 /* What the terms need of many items at once, side by side: a copy of two values of the head. */
@@ -49,14 +51,15 @@ struct item_brief {
 
 struct items {
     uint32_t dim, max_items, block_rows;
-    size_t stride;            /* bytes of a row */
-    struct item_brief *brief; /* (max_items) */
-    unsigned char *rows;      /* (max_items, stride) */
-    _Atomic uint32_t n_rows;  /* rows ever used; published with release order */
-    uint32_t n_known, n_live; /* learner */
-    uint32_t n_expiring;      /* known items with an expiry; learner */
-    uint32_t *live;           /* (n_live) rows, learner */
-    uint32_t *free_rows;      /* erased rows, a heap: the lowest is given out first; learner */
+    size_t stride;                        /* bytes of a row */
+    struct item_brief *brief;             /* (max_items) */
+    unsigned char *rows;                  /* (max_items, stride) */
+    _Atomic uint32_t n_rows;              /* rows ever used; published with release order */
+    uint32_t n_known, n_live;             /* learner */
+    uint32_t n_expiring;                  /* known items with an expiry; learner */
+    _Atomic uint32_t n_described, n_cold; /* items with features; of these, not live */
+    uint32_t *live;                       /* (n_live) rows, learner */
+    uint32_t *free_rows;                  /* erased rows, a heap: the lowest is given out first; learner */
     uint32_t n_free;
     _Atomic int64_t *expires_ms; /* (max_items) wall time from which an item is not shown; ITEM_NEVER */
     _Atomic uint8_t *available;  /* (max_items) 1 unless its description says otherwise */
@@ -105,6 +108,18 @@ static inline uint32_t item_generation(const struct items *t, uint32_t row) {
 /* Learner: the brief follows the head. */
 void item_note(struct items *t, uint32_t row);
 
+/* Learner: may be answered, but for its availability and expiry. */
+static inline bool item_is_candidate(const struct item_head *h) {
+    return h->live != 0 || (h->known & ITEM_DESCRIBED) != 0;
+}
+/* Any thread: items with features, and those of them that are not live. */
+static inline uint32_t items_described(const struct items *t) {
+    return atomic_load_explicit(&t->n_described, memory_order_relaxed);
+}
+static inline uint32_t items_cold(const struct items *t) {
+    return atomic_load_explicit(&t->n_cold, memory_order_relaxed);
+}
+
 /* Learner: past its expiry at t (by the model clock): not live for learning. */
 static inline bool item_expired(const struct items *t, uint32_t row, int64_t at_ms) {
     return t->n_expiring && atomic_load_explicit(&t->expires_ms[row], memory_order_relaxed) <= at_ms;
@@ -146,6 +161,7 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) ER
 /* Frees the row: id gone, generation raised, not live, row zeroed. ERR_NOMEM: nothing has changed. */
 int items_remove(struct items *t, uint32_t row, struct err *e) ERR_MUST_CHECK;
 void items_set_live(struct items *t, uint32_t row, bool live);
+void items_set_described(struct items *t, uint32_t row, bool described);
 /* As in struct event: available -1 = as before; expires_ms INT64_MIN = as before, -1 = never. ERR_NOMEM: unchanged. */
 int items_describe(struct items *t, uint32_t row, int available, int64_t expires_ms, struct err *e) ERR_MUST_CHECK;
 

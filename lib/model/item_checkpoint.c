@@ -130,7 +130,7 @@ int items_load_id(struct items *t, uint32_t row, struct slice value, struct err 
     memcpy(&expires, value.p + 6, 8);
     struct item_head *head = item_head(t, row);
     struct slice id = slice_of(value.p + 14, value.n - 14);
-    if (head->generation != generation || head->known != (id.n > 0))
+    if (head->generation != generation || (head->known & ITEM_KNOWN) != (id.n > 0))
         return err_set(e, ERR_CORRUPT, "item_id", "row %u: its id and its block do not belong together", row);
     if (id.n > 0) {
         if (item_ids_put(t->ids, row, id) < 0) return err_set(e, ERR_NOMEM, "items", "no memory for an item id");
@@ -145,12 +145,14 @@ int items_load_id(struct items *t, uint32_t row, struct slice value, struct err 
 
 int items_load_end(struct items *t, struct err *e) {
     uint32_t n = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
-    uint32_t known = 0;
+    uint32_t known = 0, n_described = 0, n_cold = 0;
     for (uint32_t r = 0; r < n; r++) {
         const struct item_head *head = item_head(t, r);
         known += head->known != 0;
         item_note(t, r);
         if (!head->known) t->free_rows[t->n_free++] = r; /* ascending: a heap */
+        n_described += (head->known & ITEM_DESCRIBED) != 0;
+        n_cold += head->known & ITEM_DESCRIBED && !head->live;
         if (!head->live) continue;
         if (!head->known || head->live > n || t->live[head->live - 1])
             return err_set(e, ERR_CORRUPT, "items", "row %u: its place %u in the live list is taken or no place", r,
@@ -158,6 +160,8 @@ int items_load_end(struct items *t, struct err *e) {
         t->live[head->live - 1] = r + 1; /* 0 = free while loading */
         t->n_live++;
     }
+    atomic_store_explicit(&t->n_described, n_described, memory_order_relaxed);
+    atomic_store_explicit(&t->n_cold, n_cold, memory_order_relaxed);
     if (known != t->n_known)
         return err_set(e, ERR_CORRUPT, "item_id", "%u item rows are in use, %u have an id", known, t->n_known);
     for (uint32_t k = 0; k < t->n_live; k++) {

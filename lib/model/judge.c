@@ -15,6 +15,7 @@
 
 struct judge {
     struct terms *terms;
+    struct content *content;
     float x[MODEL_MAX_DIM];
     int64_t clock_ms;
     double shift[MODEL_TRENDS];
@@ -29,9 +30,10 @@ struct judge *judge_new(const struct model_params *p) {
     struct judge *j = mem_zalloc(sizeof *j);
     if (!j) return NULL;
     j->terms = terms_new(p);
+    j->content = content_new(p);
     j->topk = topk_new(p);
     j->used = mem_alloc(used_most(p) * sizeof *j->used);
-    if (j->terms && j->topk && j->used) return j;
+    if (j->terms && j->content && j->topk && j->used) return j;
     judge_free(j);
     return NULL;
 }
@@ -39,18 +41,21 @@ struct judge *judge_new(const struct model_params *p) {
 void judge_free(struct judge *j) {
     if (!j) return;
     terms_free(j->terms);
+    content_free(j->content);
     topk_free(j->topk);
     mem_free(j->used);
     mem_free(j);
 }
 
+static uint32_t n_candidates(const struct model *m) { return m->items->n_live + items_cold(m->items); }
+
 static bool chosen(const struct model *m, const struct model_event *ev, uint32_t index, uint32_t row) {
     struct draw_place place = ev->place;
     place.index = index;
-    uint32_t every = (m->items->n_live + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
+    uint32_t every = (n_candidates(m) + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
     if (draw_below(draw_bits(draw_key(m->params.seed, &place, DRAW_BLEND), 0), every > 2 ? every : 2) != 0)
         return false;
-    return item_head(m->items, row)->live && !used_has(m->used, row);
+    return item_is_candidate(item_head(m->items, row)) && !used_has(m->used, row);
 }
 
 /* The state before the event, as a request at its time would see it. */
@@ -67,6 +72,7 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
             if (rc == 0)
                 terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row, r);
         }
+    if (rc == 0) rc = content_fill(j->content, m, h, j->clock_ms, CONTENT_LEARNER, e);
     return rc;
 }
 
@@ -75,7 +81,9 @@ static void example_of(const struct judge *j, const struct model *m, uint32_t ro
     const struct terms_row *sparse = terms_find(j->terms, row);
     memset(x, 0, sizeof *x);
     if (sparse) memcpy(x->term, sparse->value, sizeof sparse->value);
-    x->term[TERM_EMBEDDING] = m->kernel->dot(j->x, item_q(m->items, row), m->items->dim) + head->bias;
+    if (head->q_sum > 0)
+        x->term[TERM_EMBEDDING] = m->kernel->dot(j->x, item_q(m->items, row), m->items->dim) + head->bias;
+    if (j->content->of) (void)content_terms(j->content, row, x->term + TERM_CONTENT);
     for (int h = 0; h < MODEL_TRENDS; h++) {
         double trend = head->trend[h] - j->shift[h];
         x->term[TERM_TREND + h] = (float)(trend < TOPK_TREND_FLOOR ? TOPK_TREND_FLOOR : trend);
@@ -85,10 +93,10 @@ static void example_of(const struct judge *j, const struct model *m, uint32_t ro
 /* As topk_score does it: the same operations in the same order. */
 static float score_of(const float *term, const float *weight) {
     float score = weight[TERM_EMBEDDING] * term[TERM_EMBEDDING], sparse = 0;
-    for (int h = TERM_TREND; h < TERMS; h++)
+    for (int h = TERM_TREND; h < TERM_TREND + MODEL_TRENDS; h++)
         if (weight[h] != 0) score += weight[h] * term[h];
     for (int f = 0; f < TERMS_SPARSE; f++) sparse += weight[f] * term[f];
-    return score + sparse;
+    return score + sparse + content_sum(weight + TERM_CONTENT, term + TERM_CONTENT);
 }
 
 static bool before(struct topk_hit a, struct topk_hit b) {
@@ -136,7 +144,7 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
     struct blend_example x;
     j->n_best = 0;
     for (uint32_t row = 0; row < n_rows; row++) {
-        if (!item_head(t, row)->live || row == target || !item_shown(t, row, j->clock_ms)) continue;
+        if (!item_is_candidate(item_head(t, row)) || row == target || !item_shown(t, row, j->clock_ms)) continue;
         example_of(j, m, row, &x);
         struct topk_hit hit = {score_of(x.term, learned), row}, by_start = {score_of(x.term, start), row};
         bool above = before(hit, least), above_start = before(by_start, least_start);
@@ -157,7 +165,9 @@ static int ascending(const void *a, const void *b) {
 
 static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const float *learned, struct ranks *ranks,
                         struct err *e) {
+    uint32_t n_rows = atomic_load_explicit(&m->items->n_rows, memory_order_relaxed);
     struct topk_query q = {.x = j->x, .terms = j->terms, .clock_ms = j->clock_ms, .wall_ms = j->clock_ms};
+    q.content = j->content->of ? j->content : NULL;
     q.excluded = j->used;
     q.n_excluded = m->used->n;
     memcpy(j->used, m->used->rows, q.n_excluded * sizeof *j->used);
@@ -169,6 +179,7 @@ static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const
     int rc = 0;
     for (int k = 0; k < 2 && rc == 0; k++) {
         terms_weigh(j->terms, weights[k]);
+        content_weigh(j->content, weights[k], n_rows);
         q.tau = weights[k][TERM_EMBEDDING];
         memcpy(q.mu, weights[k] + TERM_TREND, sizeof q.mu);
         q.k = k == 0 ? BLEND_OTHERS : 0;
@@ -194,7 +205,7 @@ static int judge_target(struct judge *j, struct model *m, uint32_t bucket, uint3
     int rc = 0;
     example_of(j, m, row, &j->target);
     j->target.score = score_of(j->target.term, learned);
-    if (m->items->n_live < SCAN_FROM)
+    if (n_candidates(m) < SCAN_FROM)
         *ranks = rank_all(j, m, row, learned);
     else
         rc = rank_by_scan(j, m, row, learned, ranks, e);

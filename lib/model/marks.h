@@ -42,6 +42,24 @@ static inline bool marks_put(struct marks *m, uint32_t row) {
     return true;
 }
 
+static inline void marks_drop(struct marks *m, uint32_t row) {
+    uint64_t *word = &m->rows[row / 64];
+    if (!marks_has(m, row)) return;
+    *word &= ~(UINT64_C(1) << row % 64);
+    if (!*word) m->groups[row / 4096] &= ~(UINT64_C(1) << row / 64 % 64);
+    m->n--;
+}
+
+/* The lowest row of the set; UINT32_MAX when it is empty. */
+static inline uint32_t marks_lowest(const struct marks *m) {
+    for (uint32_t g = 0; m->n > 0 && g < m->n_groups; g++) {
+        if (!m->groups[g]) continue;
+        uint32_t word = g * 64 + (uint32_t)__builtin_ctzll(m->groups[g]);
+        return word * 64 + (uint32_t)__builtin_ctzll(m->rows[word]);
+    }
+    return UINT32_MAX;
+}
+
 /* Takes rows out of the set, lowest first, as many as fit into out (most >= 64); their number, 0 when the set is empty.
  * *at: 0 before the first call, then as it was left; nothing may be put between the calls. */
 static inline uint32_t marks_take(struct marks *m, uint32_t *at, uint32_t *out, uint32_t most) {

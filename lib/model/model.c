@@ -7,8 +7,10 @@
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
 #include "lib/model/ahead.h"
+#include "lib/model/decay.h"
 #include "lib/model/dedup.h"
 #include "lib/model/exposed.h"
+#include "lib/model/feature.h"
 #include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
 #include "lib/model/judge.h"
@@ -16,6 +18,7 @@
 #include "lib/model/ops.h"
 #include "lib/model/pairs.h"
 #include "lib/model/recent.h"
+#include "lib/model/succession.h"
 #include "lib/model/used.h"
 
 #define MAX_BASKET    10000
@@ -38,6 +41,11 @@ static int check_params(const struct model_params *p, struct err *e) {
         return err_set(e, ERR_RANGE, "model.hard_pool", "%u is above %d", p->hard_pool, MODEL_MAX_POOL);
     if (p->history > MODEL_MAX_HISTORY)
         return err_set(e, ERR_RANGE, "model.history", "%u is above %d", p->history, MODEL_MAX_HISTORY);
+    if (p->item_features > MODEL_MAX_FEATURES || p->affinity_history > MODEL_MAX_HISTORY ||
+        p->succession_history > SUCCESSION_MAX || p->succession_features > SUCCESSION_MAX)
+        return err_set(e, ERR_RANGE, "model.item_features",
+                       "at most %d features of an item, %d items of a history and %d for successions",
+                       MODEL_MAX_FEATURES, MODEL_MAX_HISTORY, SUCCESSION_MAX);
     if (p->n_types < 1 || p->n_types > MODEL_MAX_TYPES)
         return err_set(e, ERR_RANGE, "type", "%u event types, 1 to %d allowed", p->n_types, MODEL_MAX_TYPES);
     if (p->max_items < 1 || p->user_items < 1 || p->recent_events < 1)
@@ -71,6 +79,7 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
         struct neighbour_space of = {"item row", m->items->brief, &m->items->n_rows, p->max_items};
         rc = neighbours_new(&m->params, &of, m->epoch, &m->neighbours, e);
     }
+    if (rc == 0) rc = features_new(&m->params, m->epoch, &m->ops, &m->features, e);
     if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
     if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
     if (rc == 0 && p->popular_share > 0) rc = recent_weigh(m->recent, p->popular_exponent, e);
@@ -87,6 +96,7 @@ void model_free(struct model *m) {
     dedup_free(m->dedup);
     recent_free(m->recent);
     scan_free(m->scan);
+    features_free(m->features);
     neighbours_free(m->neighbours);
     users_free(m->users);
     items_free(m->items);
@@ -136,12 +146,6 @@ static int find_rows(struct model *m, const struct model_event *ev, uint32_t *ro
     return rc;
 }
 
-/* trend' = log2(2^trend + 2^(t/h)): exact for late events too, and no overflow however late. */
-static double trend_add(double trend, double shift) {
-    double high = trend > shift ? trend : shift, low = trend > shift ? shift : trend;
-    return high + fm_log2(1 + fm_exp2(low - high));
-}
-
 static float weight_of(const struct model_event *ev) { return ev->treatment ? ev->treatment->weight : 1; }
 static bool stays_apart(const struct model_event *ev) { return ev->treatment && ev->treatment->apart; }
 
@@ -150,7 +154,7 @@ static void count_event(struct model *m, uint32_t row, int64_t t, float weight) 
     struct item_head *head = item_head(m->items, row), next = *head;
     double shift = weight != 1 ? fm_log2((double)weight) : 0;
     for (int h = 0; h < MODEL_TRENDS; h++)
-        next.trend[h] = trend_add(next.trend[h], (double)t / (double)p->trend_half_life_ms[h] + shift);
+        next.trend[h] = decay_add(next.trend[h], (double)t / (double)p->trend_half_life_ms[h] + shift);
     double late = (double)(t - next.count_ms) / (double)p->count_half_life_ms;
     if (late >= 0) {
         next.count = next.count * (float)fm_exp2(-late) + weight;
@@ -166,6 +170,7 @@ static void count_event(struct model *m, uint32_t row, int64_t t, float weight) 
     item_end(head);
     item_note(m->items, row);
     recent_add(m->recent, row);
+    if (next.known & ITEM_DESCRIBED) features_count(m->features, row, t, shift);
 }
 
 static bool is_negative(const struct model_params *p, uint32_t type) { return p->negative_types >> type & 1; }
@@ -282,6 +287,7 @@ static bool learn_item(struct model *m, struct user_row *user, const struct hist
                                       .over = ITEM_NONE};
         learn_pair(m->learn, m, user, h, &target);
         pairs_count(m, h, rows, index, w / p->types[ev->type].weight, ev->ts_ms);
+        succession_count(m, h, row, w / p->types[ev->type].weight, ev->ts_ms);
     }
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms, weight_of(ev));
@@ -322,6 +328,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
         used_set(m->used, m->items, user_entries(user, m->params.dim), user->n);
         if (m->params.exposed_share > 0) exposed_set(m->exposed, m, user, rows, (uint32_t)ev->n_items, ev->ts_ms);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
+        if (rc == 0) rc = succession_touch(m, user, rows, (uint32_t)ev->n_items, e);
     }
     if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);
     if (rc == 0) {
@@ -349,6 +356,16 @@ int model_describe_item(struct model *m, struct slice id, int available, int64_t
     return rc < 0 ? rc : items_describe(m->items, row, available, expires_ms, e);
 }
 
+int model_set_features(struct model *m, struct slice id, const struct slice *features, size_t n, struct err *e) {
+    uint32_t row = items_find(m->items, id);
+    bool any = false;
+    CHECK(row != ITEM_NONE);
+    if (n > m->params.item_features) add_stat(&m->stats.features_left_out, n - m->params.item_features);
+    int rc = features_describe(m->features, row, features, n, &any, e);
+    if (rc == 0) items_set_described(m->items, row, any);
+    return rc;
+}
+
 int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) {
     if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0)
         return err_set(e, ERR_NOMEM, "users", "no memory for a description");
@@ -369,7 +386,8 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) {
     if (row == ITEM_NONE) return 0;
     if (ops_put_row(&m->ops, MODEL_DEL_NEIGHBOURS, row, slice_of("", 0)) < 0)
         return err_set(e, ERR_NOMEM, "items", "no memory for an erasure");
-    int rc = neighbours_erase(m->neighbours, row, e);
+    int rc = model_set_features(m, id, NULL, 0, e);
+    if (rc == 0) rc = neighbours_erase(m->neighbours, row, e);
     if (rc == 0) rc = items_remove(m->items, row, e);
     if (rc == 0) recent_remove(m->recent, row);
     return rc;
@@ -402,15 +420,18 @@ void model_publish(struct model *m) {
     users_publish(m->users);
     neighbours_publish(m->neighbours);
     neighbours_admit(m->neighbours, ADMITTED);
+    neighbours_publish(m->features->successions);
     blend_publish(&m->blend);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
     atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);
+    atomic_store_explicit(&m->features->published, m->features->n_known, memory_order_relaxed);
     epoch_reclaim(m->epoch);
 }
 
 int model_load_end(struct model *m, int64_t clock_ms, struct err *e) {
     int rc = items_load_end(m->items, e);
+    if (rc == 0) rc = features_load_end(m->features, m->items, e);
     if (rc < 0) return rc;
     uint32_t n = atomic_load_explicit(&m->items->n_rows, memory_order_relaxed);
     for (uint32_t r = 0; r < n; r++) scan_put(m->scan, m->items, r);

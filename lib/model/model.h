@@ -23,6 +23,7 @@
 #include "lib/model/user.h"
 
 struct ahead;
+struct features;
 struct recent;
 struct dedup;
 struct exposed;
@@ -51,6 +52,7 @@ struct model {
     struct items *items;
     struct users *users;
     struct neighbours *neighbours;
+    struct features *features;
     struct scan *scan;
     struct recent *recent;
     struct dedup *dedup;
@@ -112,6 +114,9 @@ void model_expect(struct model *m, const struct model_event *ev);
 
 int model_describe_item(struct model *m, struct slice id, int available, int64_t expires_ms, struct slice text,
                         struct err *e) ERR_MUST_CHECK;
+/* After model_describe_item: what the item has in common with others, in place of what it had (lib/model/feature.h). */
+int model_set_features(struct model *m, struct slice id, const struct slice *features, size_t n,
+                       struct err *e) ERR_MUST_CHECK;
 int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) ERR_MUST_CHECK;
 int model_erase_user(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
@@ -130,9 +135,13 @@ enum model_op {
     MODEL_DEL_ITEM_TEXT,
     MODEL_PUT_USER_TEXT,
     MODEL_DEL_USER_TEXT,
-    MODEL_DEL_NEIGHBOURS /* of all kinds; before the rows of the checkpoint are written */
+    MODEL_DEL_NEIGHBOURS, /* of all kinds; before the rows of the checkpoint are written */
+    MODEL_PUT_FEATURE,
+    MODEL_DEL_SUCCESSION, /* as the one above */
+    MODEL_PUT_ITEM_FEATURES,
+    MODEL_DEL_ITEM_FEATURES
 };
-/* Walks a taken ops buffer: 1 and the next change (key: item row as u32 big-endian for ids and neighbours, else the
+/* Walks a taken ops buffer: 1 and the next change (key: item or feature row as u32 big-endian, for texts the
  * id), 0 at the end. */
 int model_ops_next(struct slice *rest, enum model_op *op, struct slice *key, struct slice *value);
 

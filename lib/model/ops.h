@@ -12,7 +12,7 @@
 int ops_put(struct buf *ops, enum model_op op, struct slice key, struct slice value);
 /* Makes sure that the next puts of n bytes in all (with OPS_HEAD for each) succeed; 0 or ERR_NOMEM. n <= OPS_ROOM. */
 #define OPS_HEAD 7u
-#define OPS_ROOM 1024u
+#define OPS_ROOM 4096u
 int ops_room(struct buf *ops, size_t n);
 int ops_put_row(struct buf *ops, enum model_op op, uint32_t row, struct slice value); /* key: the row, big-endian */
 

@@ -31,6 +31,7 @@ struct recommend {
     struct rows excluded, only;
     struct history history;
     struct terms *terms;
+    struct content *content;
     float x[MODEL_MAX_DIM];
 };
 
@@ -49,10 +50,11 @@ int recommend_new(struct model *m, unsigned reader, struct recommend **out, stru
     r->reader = reader;
     r->topk = topk_new(&m->params);
     r->terms = terms_new(&m->params);
+    r->content = content_new(&m->params);
     r->ranked = mem_alloc(TOPK_MAX * sizeof *r->ranked);
     r->hits = mem_alloc(TOPK_MAX * sizeof *r->hits);
     r->cap_hits = TOPK_MAX;
-    if (r->topk && r->terms && r->ranked && r->hits) {
+    if (r->topk && r->terms && r->content && r->ranked && r->hits) {
         *out = r;
         return 0;
     }
@@ -64,6 +66,7 @@ void recommend_free(struct recommend *r) {
     if (!r) return;
     topk_free(r->topk);
     terms_free(r->terms);
+    content_free(r->content);
     mem_free(r->ranked);
     mem_free(r->hits);
     mem_free(r->reasons);
@@ -132,7 +135,7 @@ static uint16_t generation_of(const struct items *t, uint32_t row) { return (uin
 static uint32_t history_entries(const struct items *t, const struct recommend_request *q, int64_t at_ms,
                                 struct user_entry *entries) {
     const struct model_params *p = t->params;
-    uint32_t n = 0, most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
+    uint32_t n = 0, most = history_most(t);
     for (size_t i = q->n_history; i-- > 0 && n < most;) {
         uint32_t row = items_find(t, q->history[i]), seen = 0;
         if (row == ITEM_NONE) continue;
@@ -245,6 +248,8 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */
     blend_read(&m->blend, blend_bucket(n_history, taste->clock_ms - last_ms), taste->weight);
     rc = fill_terms(r, taste, e);
+    if (rc == 0) rc = content_fill(r->content, r->model, &r->history, taste->clock_ms, r->reader, e);
+    content_weigh(r->content, taste->weight, atomic_load_explicit(&t->n_rows, memory_order_relaxed));
 out:
     mem_free(loaded);
     return rc;
@@ -259,6 +264,7 @@ static struct topk_query query_of(const struct recommend *r, const struct taste 
     struct topk_query q = {
         .x = r->x, .terms = r->terms, .tau = taste->weight[TERM_EMBEDDING], .clock_ms = taste->clock_ms};
     memcpy(q.mu, taste->weight + TERM_TREND, sizeof q.mu);
+    if (r->content->of) q.content = r->content;
     return q;
 }
 

@@ -84,11 +84,17 @@ static float trend_of(double t) {
 
 struct dense { /* what is kept of q */
     _Alignas(8) int8_t codes[MODEL_MAX_DIM];
-    float scale, error, norm;
+    float scale, error, norm, bias;
 };
 
-static void measure_row(const struct scan *s, const float *q, struct dense *d) {
+/* A row that has not learned is one of zeros: so it is scored. */
+static void measure_row(const struct scan *s, const struct item_head *h, const float *q, struct dense *d) {
     struct scan_norms n = {0};
+    if (!(h->q_sum > 0)) {
+        memset(d, 0, sizeof *d);
+        return;
+    }
+    d->bias = h->bias;
     s->kernel->quantise(q, s->dim, d->codes, &d->scale);
     if (d->scale >= 0) n = scan_measure(s->kernel, q, d->codes, d->scale, s->dim);
     if (n.whole > (double)SCAN_MOST) {
@@ -118,12 +124,12 @@ static void store_dense(struct scan *s, const struct item_head *h, uint32_t row,
     put_float(&quad->scale[at], d->scale);
     put_float(&quad->error[at], d->error);
     put_float(&quad->norm[at], d->norm);
-    put_float(&quad->bias[at], h->live ? h->bias : -INFINITY);
+    put_float(&quad->bias[at], item_is_candidate(h) ? d->bias : -INFINITY);
 }
 
 void scan_put_dense(struct scan *s, const struct items *t, uint32_t row) {
     struct dense d;
-    measure_row(s, item_q(t, row), &d);
+    measure_row(s, item_head(t, row), item_q(t, row), &d);
     uint32_t was = begin_block(s, row);
     store_dense(s, item_head(t, row), row, &d);
     end_block(s, row, was);
@@ -132,7 +138,7 @@ void scan_put_dense(struct scan *s, const struct items *t, uint32_t row) {
 void scan_put(struct scan *s, const struct items *t, uint32_t row) {
     const struct item_head *h = item_head(t, row);
     struct dense d;
-    measure_row(s, item_q(t, row), &d);
+    measure_row(s, h, item_q(t, row), &d);
 
     uint32_t n_rows = atomic_load_explicit(&s->n_rows, memory_order_relaxed);
     for (uint32_t gap = n_rows; gap < row; gap++) /* not published yet: readers skip them */

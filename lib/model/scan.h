@@ -24,7 +24,7 @@ struct scan_quad {
     float scale[SCAN_QUAD]; /* q_k is about scale * code_k; NaN where q cannot be bounded */
     float error[SCAN_QUAD]; /* at least the norm of q - scale * codes */
     float norm[SCAN_QUAD];  /* at least the norm of q, and at most 1 + 2^-18 times that */
-    float bias[SCAN_QUAD];  /* -inf for rows that are not live: they never win */
+    float bias[SCAN_QUAD];  /* -inf for rows that are no candidates: they never win */
 };
 
 struct scan {

@@ -11,8 +11,8 @@
 #define LN_2 0.69314718055994530942
 
 const char *terms_name(int term) {
-    static const char *const names[TERMS] = {"forward",     "backward",     "successor", "embedding",
-                                             "trend_short", "trend_middle", "trend_long"};
+    static const char *const names[TERMS] = {"forward",      "backward",   "successor", "embedding",  "trend_short",
+                                             "trend_middle", "trend_long", "affinity",  "succession", "feature_trend"};
     return names[term];
 }
 

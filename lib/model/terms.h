@@ -28,7 +28,11 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERMS_SPARSE,
        TERM_EMBEDDING = TERMS_SPARSE,
        TERM_TREND,
-       TERMS = TERM_TREND + MODEL_TRENDS,
+       TERM_CONTENT = TERM_TREND + MODEL_TRENDS, /* lib/model/content.h */
+       TERM_AFFINITY = TERM_CONTENT,
+       TERM_SUCCESSION,
+       TERM_FEATURE_TREND,
+       TERMS,
 };
 
 static_assert(TERMS == MODEL_TERMS, "params.h counts the terms");

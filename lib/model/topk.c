@@ -76,7 +76,7 @@ static float score_of(const struct scorer *c, const struct item_head *h, const f
         bool learned = h->q_sum > 0;
         return learned && c->root != 0 && roots != 0 ? c->kernel->dot(query->x, q, dim) / roots : 0;
     }
-    if (query->x) score = query->tau * (c->kernel->dot(query->x, q, dim) + h->bias);
+    if (query->x && h->q_sum > 0) score = query->tau * (c->kernel->dot(query->x, q, dim) + h->bias);
     for (int k = 0; k < MODEL_TRENDS; k++) {
         if (query->mu[k] == 0) continue;
         double trend = h->trend[k] - c->shift[k];
@@ -86,8 +86,14 @@ static float score_of(const struct scorer *c, const struct item_head *h, const f
     return score;
 }
 
+static bool is_candidate(const struct topk_query *q, const struct item_head *h) {
+    return q->only ? h->known != 0 : h->live || (q->content && h->known & ITEM_DESCRIBED);
+}
+
 static float add_terms(const struct topk_query *q, uint32_t row, float score) {
-    return q->terms ? score + q->terms->sums[row] : score;
+    float part;
+    if (q->terms) score += q->terms->sums[row];
+    return q->content && content_part(q->content, row, &part) ? score + part : score;
 }
 
 float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
@@ -149,7 +155,7 @@ static void score_row(struct topk *s, const struct scorer *c, uint32_t row) {
     struct item_head head;
     item_read(c->items, row, &head, c->query->x ? s->q : NULL, NULL);
     s->work.rescored++;
-    if (!(c->query->only ? head.known : head.live)) return;
+    if (!is_candidate(c->query, &head)) return;
     float score = add_terms(c->query, row, score_of(c, &head, s->q));
     if (!isnan(score)) offer(s->best, &s->n_best, c->query->k, (struct topk_hit){score, row});
 }
@@ -189,9 +195,24 @@ static float threshold(const struct topk *s, uint32_t k) {
 
 /* The bound that a row of the scan has to be above. Rows come in ascending order, so that a later one has to be above
  * those seen; of the rows that were scored before, one with a lower number wins when it is equal. */
-static float must_pass(const struct topk *s, uint32_t k) {
-    float least = threshold(s, k);
-    return least == s->floor ? nextafterf(least, -INFINITY) : least;
+static float must_pass(const struct topk *s, const struct topk_query *q) {
+    float least = threshold(s, q->k);
+    return least == s->floor || q->content ? nextafterf(least, -INFINITY) : least;
+}
+
+/* A row found in the scan: content is added to its bounds, in the order of the score's own operations. False when it
+ * was scored already, is no candidate, or not above `least`. */
+static bool complete(const struct topk_query *q, const struct items *t, struct bounded *f, float least) {
+    if (q->content) {
+        float part;
+        if (content_lists(q->content, f->row)) return false;
+        if (content_part(q->content, f->row, &part)) {
+            f->low += part;
+            f->high += part;
+        }
+        return !(f->high <= least) || least == -INFINITY;
+    }
+    return items_cold(t) == 0 || __atomic_load_n(&item_head(t, f->row)->live, __ATOMIC_RELAXED) != 0;
 }
 
 /* Drops candidates that cannot win any more. */
@@ -233,6 +254,19 @@ static void set_floor(struct topk *s, const struct items *t, const struct topk_q
     s->n_lows = s->n_best = 0; /* the scan comes past them again */
 }
 
+/* Rows of the strongest features: what is left in the scan gets little from content. */
+static void score_listed(struct topk *s, const struct items *t, const struct topk_query *q) {
+    struct scorer c = scorer_of(t, s->kernel, q);
+    uint32_t n = q->content ? q->content->n_rows : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t row = q->content->rows[i];
+        if (i + PREFETCH < n) item_prefetch(t, q->content->rows[i + PREFETCH]);
+        if (item_shown(t, row, q->wall_ms) && !excluded(q, row)) score_row(s, &c, row);
+    }
+    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
+    s->n_lows = s->n_best;
+}
+
 /* Collects every other row that can be among the best k. False when there are too many. */
 static bool collect(struct topk *s, const struct items *t, const struct topk_query *q) {
     uint32_t n_rows = atomic_load_explicit(&s->bound.scan->n_rows, memory_order_acquire);
@@ -241,11 +275,13 @@ static bool collect(struct topk *s, const struct items *t, const struct topk_que
     for (uint32_t first = 0; first < n_rows; first += SCAN_ROWS) {
         struct bounded found[SCAN_ROWS];
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
-        n = bound_block(&s->bound, first, n, must_pass(s, q->k), found);
+        float least = must_pass(s, q);
+        n = bound_block(&s->bound, first, n, content_reach(q->content, least), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
             while (skip < q->n_excluded && q->excluded[skip] < f->row) skip++;
             if ((skip < q->n_excluded && q->excluded[skip] == f->row) || !item_shown(t, f->row, q->wall_ms)) continue;
+            if (!complete(q, t, f, least)) continue;
             if (q->cosine && !has_learned(t, f->row)) f->low = f->high = 0;
             s->candidates[s->n_candidates++] = *f;
             if (f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
@@ -290,7 +326,7 @@ static void place_exactly(struct topk *s, const struct scorer *c, struct place *
     struct item_head head;
     item_read(c->items, row, &head, c->query->x ? s->q : NULL, NULL);
     s->work.rescored++;
-    if (!head.live) return;
+    if (!is_candidate(c->query, &head)) return;
     float score = add_terms(c->query, row, score_of(c, &head, s->q));
     if (!isnan(score)) place_row(s, c->query, p, (struct topk_hit){score, row});
 }
@@ -305,10 +341,12 @@ static bool place_scan(struct topk *s, const struct items *t, const struct topk_
         float best = q->k > 0 ? threshold(s, q->k) : INFINITY;
         float least = nextafterf(best < p->target.score ? best : p->target.score, -INFINITY);
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
-        n = bound_block(&s->bound, first, n, least, found);
+        n = bound_block(&s->bound, first, n, content_reach(q->content, least), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
-            if (f->row == p->target.row || !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row)) continue;
+            if (f->row == p->target.row || !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row) ||
+                !complete(q, t, f, least))
+                continue;
             sure += f->low > p->target.score;
             s->candidates[s->n_candidates++] = *f;
             if (q->k > 0 && f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
@@ -344,6 +382,14 @@ int topk_place(struct topk *s, const struct items *t, const struct scan *c, cons
     s->work = (struct topk_work){0};
     bool bounded = limit > 0 && bound_prepare(&s->bound, t->params, c, q);
     set_floor(s, t, q, row);
+    for (uint32_t i = 0; bounded && q->content && i < q->content->n_rows; i++) {
+        uint32_t other = q->content->rows[i];
+        if (i + PREFETCH < q->content->n_rows) item_prefetch(t, q->content->rows[i + PREFETCH]);
+        if (other != row && item_shown(t, other, q->wall_ms) && !excluded(q, other))
+            place_exactly(s, &scorer, &p, other);
+    }
+    memcpy(s->lows, s->best, s->n_best * sizeof *s->lows);
+    s->n_lows = s->n_best;
     if (bounded && place_scan(s, t, q, &p)) {
         if (p.above < limit) place_candidates(s, &scorer, &p);
     } else {
@@ -372,6 +418,7 @@ int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const
     }
     bool bounded = bound_prepare(&s->bound, t->params, c, q);
     if (bounded) set_floor(s, t, q, ITEM_NONE);
+    if (bounded) score_listed(s, t, q);
     if (bounded && collect(s, t, q)) {
         score_candidates(s, t, q);
     } else {

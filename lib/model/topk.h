@@ -2,7 +2,9 @@
  *
  * The score of item i is  tau * (x . q_i + b_i) + sum_h mu_h * max(-8, trend_hi - clock / h), computed in float32 in
  * that order (trend terms in double, each rounded to float before its product; terms with mu_h = 0 are left out); a
- * NULL x leaves the first term out. A row that terms knows gets its sum (terms_weigh) added last. With cosine set it is
+ * NULL x leaves the first term out, and so does a q_i that has not learned (head.q_sum is 0): what it starts with says
+ * nothing. A row that terms knows gets its sum (terms_weigh) added next, one with features the sum of its content terms
+ * last. With cosine set it is
  * x . q_i / (sqrt(x . x) * sqrt(q_i . q_i))  instead, and 0 where either vector is zero or so small that the product of
  * roots is, or where q_i has not learned yet (head.q_sum is 0). Items are ordered by score, higher first, then by row
  * number, lower first; a score that is NaN is left out. With learning paused the answer equals scoring and sorting
@@ -15,6 +17,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/model/content.h"
 #include "lib/model/item.h"
 #include "lib/model/scan.h"
 #include "lib/model/terms.h"
@@ -23,16 +26,18 @@
 #define TOPK_TREND_FLOOR (-8.0)
 
 struct topk_query {
-    const float *x;            /* (dim) or NULL */
-    const struct terms *terms; /* of the few rows that have any, or NULL; not for cosines */
-    bool cosine;               /* by cosine alone: tau, mu and the biases do not matter, x does */
+    const float *x;                /* (dim) or NULL */
+    const struct terms *terms;     /* of the few rows that have any, or NULL; not for cosines */
+    const struct content *content; /* filled and weighed, or NULL; not for cosines. With it items that are described and
+                                      not live are candidates too */
+    bool cosine;                   /* by cosine alone: tau, mu and the biases do not matter, x does */
     float tau, mu[MODEL_TRENDS];
     int64_t clock_ms;         /* model clock: the moment of the trends */
     int64_t wall_ms;          /* items whose expiry is at or before this are left out, and those not available */
     uint32_t k;               /* 1 to TOPK_MAX */
     const uint32_t *excluded; /* rows left out, ascending */
     size_t n_excluded;
-    const uint32_t *only; /* rank these rows alone, live or not, in any order (each once); NULL = all live items */
+    const uint32_t *only; /* rank these rows alone, live or not, in any order (each once); NULL = all candidates */
     size_t n_only;
 };
 
@@ -54,9 +59,9 @@ int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_que
 /* The exact score of one row with kernel k. */
 float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row);
 
-/* Where one live row stands among all that the query allows, and the q->k best others (k may be 0): *rank is the number
- * of rows before it, or limit when there are as many (the others are then not filled). Rows whose position does not
- * matter are not scored. The scan must be up to date: the learner refreshes it first. Exact like topk_rank. */
+/* Where one row, a candidate, stands among all that the query allows, and the q->k best others (k may be 0): *rank is
+ * the number of rows before it, or limit when there are as many (the others are then not filled). Rows whose position
+ * does not matter are not scored. The scan must be up to date: the learner refreshes it first. Exact like topk_rank. */
 int topk_place(struct topk *s, const struct items *t, const struct scan *c, const struct topk_query *q, uint32_t row,
                uint32_t limit, uint32_t *rank, struct topk_hit *others, size_t *n, struct err *e) ERR_MUST_CHECK;
 

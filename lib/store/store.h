@@ -20,18 +20,22 @@
 
 /* Tables. Integer keys are big-endian, so that order of bytes is order of numbers. */
 enum store_table {
-    STORE_META,      /* text name -> see daemon/state.h; "format" is the store's own */
-    STORE_ITEM,      /* block number u32 -> consecutive item rows (lib/model/item.h) */
-    STORE_ITEM_ID,   /* item row u32 -> id */
-    STORE_ITEM_TEXT, /* id -> description as it came */
-    STORE_USER,      /* id -> user row (lib/model/user.h) */
-    STORE_USER_TEXT, /* id -> description as it came */
-    STORE_RECENT,    /* block number u32 -> item rows of recent events */
-    STORE_DEDUP,     /* block number u32 -> hashes of accepted event ids */
-    STORE_POSITION,  /* source name, NUL, partition u32 -> position */
-    STORE_JOURNAL,   /* first sequence u64, kind u8 -> run, or epoch */
-    STORE_BAD,       /* number u64 -> bad event */
-    STORE_NEIGHBOUR, /* kind u8, item row u32 -> neighbour row (lib/model/neighbour.h) */
+    STORE_META,          /* text name -> see daemon/state.h; "format" is the store's own */
+    STORE_ITEM,          /* block number u32 -> consecutive item rows (lib/model/item.h) */
+    STORE_ITEM_ID,       /* item row u32 -> id */
+    STORE_ITEM_TEXT,     /* id -> description as it came */
+    STORE_USER,          /* id -> user row (lib/model/user.h) */
+    STORE_USER_TEXT,     /* id -> description as it came */
+    STORE_RECENT,        /* block number u32 -> item rows of recent events */
+    STORE_DEDUP,         /* block number u32 -> hashes of accepted event ids */
+    STORE_POSITION,      /* source name, NUL, partition u32 -> position */
+    STORE_JOURNAL,       /* first sequence u64, kind u8 -> run, or epoch */
+    STORE_BAD,           /* number u64 -> bad event */
+    STORE_NEIGHBOUR,     /* kind u8, item row u32 -> neighbour row (lib/model/neighbour.h) */
+    STORE_FEATURE,       /* feature row u32 -> generation u32, text (lib/model/feature.h) */
+    STORE_FEATURE_STATE, /* block number u32 -> decayed counts of consecutive feature rows */
+    STORE_ITEM_FEATURES, /* item row u32 -> feature rows */
+    STORE_SUCCESSION,    /* feature row u32 -> pairs of features, as a neighbour row */
     STORE_TABLES
 };
 const char *store_table_name(enum store_table t);

@@ -22,6 +22,10 @@ static const struct {
     [STORE_JOURNAL] = {"journal", STORE_KEY_U64},
     [STORE_BAD] = {"bad", STORE_KEY_U64},
     [STORE_NEIGHBOUR] = {"neighbour", STORE_KEY_U8_U32},
+    [STORE_FEATURE] = {"feature", STORE_KEY_U32},
+    [STORE_FEATURE_STATE] = {"feature_state", STORE_KEY_U32},
+    [STORE_ITEM_FEATURES] = {"item_features", STORE_KEY_U32},
+    [STORE_SUCCESSION] = {"succession", STORE_KEY_U32},
 };
 
 const char *store_table_name(enum store_table t) {

@@ -11,7 +11,12 @@ EVENTS = 6000
 
 @pytest.fixture(scope="module")
 def lines():
-    return shop("--events", EVENTS, "--users", 300, "--items", 300)
+    """Descriptions of all items that exist from the start, events, and descriptions of those that arrive."""
+    return shop("--events", EVENTS, "--users", 300, "--items", 300, "--describe")[:EVENTS]
+
+
+def post(daemon, lines):
+    daemon.admin("POST", "/v1/events", "\n".join(lines) + "\n", "application/x-ndjson")
 
 
 @pytest.fixture
@@ -19,8 +24,9 @@ def origin(make_rankd, lines):
     """A stopped daemon that has learned the lines, and its digest."""
     daemon = make_rankd("origin").start()
     for start in range(0, EVENTS, 1000):
-        daemon.send(lines[start:start + 1000])
+        post(daemon, lines[start:start + 1000])
     daemon.wait_learned(EVENTS)
+    assert daemon.metrics().value("rankd_described_items") > 250
     daemon.digest_seen = daemon.digest()[0]
     daemon.stop()
     return daemon
@@ -29,7 +35,7 @@ def origin(make_rankd, lines):
 def test_digest_depends_on_the_log(origin, make_rankd, lines):
     """The control: one event less, or another seed, is another model."""
     shorter = make_rankd("shorter").start()
-    shorter.send(lines[:-1])
+    post(shorter, lines[:-1])
     shorter.wait_learned(EVENTS - 1)
     assert shorter.digest()[0] != origin.digest_seen
     assert origin.replay("seeded", "--log", origin.log_dir, model__seed=2)["digest"] != origin.digest_seen
@@ -41,11 +47,12 @@ def test_digest_depends_on_the_log(origin, make_rankd, lines):
     {"learner__batch_events": 7, "learner__batch_time": "1ms"},
     {"learner__user_cache": "64KiB"},
     {"learner__neighbour_cache": "64KiB"},
+    {"learner__feature_cache": "64KiB"},
     {"learner__kernel": "portable"},
     {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "checkpoint__write_budget": "16GiB/s",
      "checkpoint__page_memory": "64KiB"},
-    {"learner__user_cache": "64KiB", "learner__neighbour_cache": "64KiB", "learner__kernel": "portable",
-     "learner__batch_events": 3},
+    {"learner__user_cache": "64KiB", "learner__neighbour_cache": "64KiB", "learner__feature_cache": "64KiB",
+     "learner__kernel": "portable", "learner__batch_events": 3},
 ], ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()) or "defaults")
 def test_replay_gives_the_same_digest(origin, options):
     again = origin.replay("again", "--log", origin.log_dir, **options)
@@ -74,7 +81,7 @@ def test_a_daemon_on_a_copy_of_the_log_learns_the_same(origin, make_rankd, optio
 def test_questions_do_not_change_the_model(make_rankd, lines):
     asked = make_rankd("asked").start()
     for start in range(0, EVENTS, 500):
-        asked.send(lines[start:start + 500])
+        post(asked, lines[start:start + 500])
         asked.recommend(f"u{start % 300}")
         asked.get("/v1/similar", item="i1")
         asked.get("/v1/popular")

@@ -91,7 +91,7 @@ def test_a_port_in_use_names_its_option_and_address(rankd, make_rankd, option):
 
 
 def test_another_format_is_refused_and_left_alone(stored):
-    stamps = places(model_file(stored), b"rankd store 3 ")
+    stamps = places(model_file(stored), b"rankd store 4 ")
     assert stamps
     # The row's checksum must fit as well, or it would be damage: only a file written so by another version is one.
     for at in stamps:

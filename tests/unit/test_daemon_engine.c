@@ -37,6 +37,8 @@ static char *const small[] = {"model.dim=16",
                               "events.dedup_window=1500",
                               "learner.user_cache=64KiB",
                               "learner.neighbour_cache=64KiB",
+                              "learner.feature_cache=64KiB",
+                              "model.max_features=100",
                               "checkpoint.map_size=256MiB",
                               "events.bad_events_kept=20"};
 
@@ -66,7 +68,7 @@ static void new_bench(struct bench *b) {
 }
 
 static void large_caches(struct bench *b) {
-    b->config.user_cache_bytes = b->config.neighbour_cache_bytes = 1u << 30;
+    b->config.user_cache_bytes = b->config.neighbour_cache_bytes = b->config.feature_cache_bytes = 1u << 30;
     close_bench(b);
     open_bench(b);
 }
@@ -81,7 +83,8 @@ static void free_bench(struct bench *b) {
 
 /* Record n: clicks, baskets, descriptions, erasures, bad ones and repeats of an id. */
 static int apply(struct bench *b, uint64_t n, struct err *e) {
-    static char text[8][24];
+    static char text[8][24], word[3][24];
+    static struct slice feature[3];
     struct event_item items[3];
     uint64_t bits = draw_bits(5, n);
     struct record r = {.offset = n * 10, .next = n * 10 + 10, .arrival_ms = EVENT_NO_TIME, .crc = (uint32_t)n};
@@ -114,7 +117,17 @@ static int apply(struct bench *b, uint64_t n, struct err *e) {
         ev->n_items = 0;
         break;
     case 3:
+    case 5:
+    case 6:
+    case 7:
         ev->kind = EVENT_ITEM;
+        ev->n_items = 1;
+        ev->features = feature;
+        ev->n_features = bits >> 40 & 3;
+        for (size_t k = 0; k < ev->n_features; k++) {
+            snprintf(word[k], sizeof word[k], "f:%zu=%u", k, (unsigned)(draw_bits(7, 3 * n + k) % (60 >> k)));
+            feature[k] = slice_str(word[k]);
+        }
         ev->description = slice_str("{\"a\":1}");
         ev->available = (int)(n & 1);
         break;
