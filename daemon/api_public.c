@@ -197,7 +197,7 @@ static void add_factors(struct buf *b, const struct factors *f) {
 API_HANDLER(api_get_factors) {
     struct api_seat *s = seat;
     struct recommend_answer a;
-    struct factors f;
+    struct factors f = {0};
     struct err e = {0};
     int64_t k = API_DEFAULT_EXTREMES;
     if (!api_known_params(x, r, "k") || api_param_int(x, r, "k", 1, FACTORS_MAX, &k) < 0) return;
