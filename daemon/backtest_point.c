@@ -24,7 +24,10 @@ const size_t backtest_n_ablations = sizeof backtest_ablations / sizeof *backtest
 
 const struct backtest_preset backtest_presets[] = {
     {"accuracy", "what comes next stands high in the list", {FIGURE_NDCG, 20}, {NULL}},
-    {"discovery", "finds of the long tail count more", {FIGURE_TAIL_NDCG, 20}, {NULL}},
+    {"discovery",
+     "finds of the long tail count more",
+     {FIGURE_TAIL_NDCG, 20},
+     {"model.neighbour_popularity=0.5", "model.popularity_penalty=0.5"}},
     {"probability", "probabilities are true", {FIGURE_LOG_LOSS, 0}, {"model.loss=sampled-softmax"}},
 };
 const size_t backtest_n_presets = sizeof backtest_presets / sizeof *backtest_presets;
