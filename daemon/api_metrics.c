@@ -60,6 +60,7 @@ void api_metrics_write(const struct api *a, struct buf *out) {
                           .n = neighbours_stats(a->d->engine->model->neighbours),
                           .i = a->d->intake ? intake_stats(a->d->intake) : NULL,
                           .memory = api_memory(),
+                          .drift = drift_read(&a->d->engine->model->drift),
                           .now_ns = clock_steady_ns(),
                           .out = out};
     const struct metrics *m = &all;

@@ -17,6 +17,7 @@ struct metrics { /* one scrape */
     const struct intake_stats *i; /* NULL without an intake */
     struct store_size size;
     struct api_memory memory;
+    struct drift_view drift;
     uint64_t now_ns;
     struct buf *out;
 };

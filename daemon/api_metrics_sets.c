@@ -1,4 +1,5 @@
 /* The metrics that have labels. Label values are ours or names from the configuration; both are escaped. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +81,43 @@ SET(set_rules) { /* on the main thread; see daemon/engine.h */
     for (size_t k = 0; k < w->n; k++)
         put(m, metric, one("rule", w->rules[k].name), (double)api_load(&w->rules[k].matched));
     epoch_leave(m->model->epoch, DAEMON_READER_MAIN);
+}
+
+/* --- live quality --- */
+
+/* Every figure of every cohort that was judged; value: of one of them, NaN is left out. */
+static void each_figure(const struct metrics *m, const char *metric, double (*value)(const struct quality_mean *mean)) {
+    static const char *const of_names[] = {"model", "popularity", "difference"};
+    for (uint32_t c = 0; c < QUALITY_COHORTS; c++) {
+        const char *by, *part;
+        struct quality_view v;
+        quality_read(&m->model->quality, c, &v);
+        if (v.cases <= 0 || !api_quality_cohort(m->g, c, &by, &part)) continue;
+        for (int f = 0; f < QUALITY_FIGURES; f++) {
+            const struct quality_mean *const means[] = {&v.of[f].model, &v.of[f].popular, &v.of[f].difference};
+            for (int k = 0; k < 3; k++) {
+                struct labels l = two("by", by, "part", part);
+                label(&l, "figure", quality_figure_name((enum quality_figure)f));
+                label(&l, "of", of_names[k]);
+                if (!isnan(value(means[k]))) put(m, metric, l, value(means[k]));
+            }
+        }
+    }
+}
+
+static double mean_value(const struct quality_mean *mean) { return mean->value; }
+static double mean_band(const struct quality_mean *mean) { return mean->band; }
+SET(set_quality) { each_figure(m, metric, mean_value); }
+SET(set_quality_band) { each_figure(m, metric, mean_band); }
+
+SET(set_quality_judged) {
+    for (uint32_t c = 0; c < QUALITY_COHORTS; c++) {
+        const char *by, *part;
+        struct quality_view v;
+        quality_read(&m->model->quality, c, &v);
+        if (v.cases > 0 && api_quality_cohort(m->g, c, &by, &part))
+            put(m, metric, two("by", by, "part", part), v.cases);
+    }
 }
 
 /* --- sources --- */

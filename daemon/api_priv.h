@@ -163,6 +163,11 @@ struct api_memory api_memory(void);
 double api_event_bytes(const struct daemon *d);
 double api_unsaved_seconds(const struct daemon *d, uint64_t now_ns);
 
+/* What a cohort of live quality is called: by = "all", "basis", "history" or "type". False: no such type. */
+bool api_quality_cohort(const struct engine *g, uint32_t cohort, const char **by, const char **part);
+/* ,"quality":{..},"drift":{..} of /admin/status */
+void api_add_quality(const struct engine *g, struct buf *b);
+
 const char *api_source_state(int state);
 struct slice api_stop_reason(const struct source *s); /* empty while it runs */
 

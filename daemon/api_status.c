@@ -259,6 +259,7 @@ API_HANDLER(api_get_status) {
     add_sources(b, s->api);
     add_model(b, d);
     add_rules(b, d);
+    api_add_quality(d->engine, b);
     add_u64(b, "queue_bytes", inbox_bytes(d->inbox));
     add_checkpoint(b, d);
     add_intake(b, s->api);

@@ -96,6 +96,12 @@ static void capture_small(struct checkpoint *c) {
     blend_encode(&g->model->blend, &row);
     add_small(c, STORE_META, slice_str("blend"), slice_of(row.p, row.n));
     buf_clear(&row);
+    quality_encode(&g->model->quality, &row);
+    add_small(c, STORE_META, slice_str("quality"), slice_of(row.p, row.n));
+    buf_clear(&row);
+    drift_encode(&g->model->drift, &row);
+    add_small(c, STORE_META, slice_str("drift"), slice_of(row.p, row.n));
+    buf_clear(&row);
     for (size_t t = 0; t < g->n_types; t++) buf_printf(&row, "%s%s", t ? "\n" : "", g->types[t]);
     add_small(c, STORE_META, slice_str("types"), slice_of(row.p, row.n));
     c->n_epochs = g->n_epochs;

@@ -64,6 +64,9 @@ struct config {
     int64_t row_half_life_ms, sum_half_life_ms; /* -1 = none */
     int64_t late_half_life_ms, count_half_life_ms, trend_ms[CONFIG_TRENDS];
 
+    char *drift_action;
+    double drift_tolerance, drift_threshold, drift_age, drift_sums;
+
     int64_t dedup_window, max_ahead_ms, max_clock_step_ms /* -1 = none */, max_basket, bad_events_kept;
     uint64_t max_event_bytes;
     char *field_user, *field_item, *field_type, *field_ts, *field_id; /* comma-separated names */

@@ -112,6 +112,55 @@ static void add_model(struct ctl_table *t, struct jdoc_value s) {
     row(t, "memory", text);
 }
 
+static void add_drift(struct ctl_table *t, struct jdoc_value drift) {
+    char a[CTL_TEXT], b[CTL_TEXT], clean[64], text[256];
+    struct jdoc_value last = jdoc_get(drift, "last_alarm");
+    snprintf(text, sizeof text, "%s alarms in %s judged moments; evidence %.0f %% of one", count_of(a, drift, "alarms"),
+             count_of(b, drift, "moments"), 100 * jdoc_number(jdoc_get(drift, "evidence"), 0));
+    row(t, "drift", text);
+    if (jdoc_kind_of(last) != JDOC_OBJECT) return;
+    snprintf(text, sizeof text, "%s: ahead of popularity by %.4f, expected %.4f",
+             ctl_clean(clean, sizeof clean, jdoc_text(jdoc_get(last, "as_of"), "-")),
+             jdoc_number(jdoc_get(last, "found"), 0), jdoc_number(jdoc_get(last, "expected"), 0));
+    row(t, "  last alarm", text);
+}
+
+/* "0.3042 +- 0.0113", "0.3042" without a band. */
+static const char *mean_of(char out[CTL_TEXT], struct jdoc_value v, const char *figure, const char *of) {
+    struct jdoc_value m = jdoc_get(jdoc_get(v, figure), of);
+    double band = jdoc_number(jdoc_get(m, "band"), -1);
+    int n = snprintf(out, CTL_TEXT, "%.4f", jdoc_number(jdoc_get(m, "mean"), 0));
+    if (band >= 0) snprintf(out + n, CTL_TEXT - (size_t)n, " +- %.4f", band);
+    return out;
+}
+
+static void print_quality(struct jdoc_value cohorts) {
+    struct ctl_table t;
+    char a[CTL_TEXT], b[16], clean[64], text[96];
+    static const char *const heads[] = {"live quality", "judged",    "NDCG@20", "of popularity",
+                                        "ahead by",     "recall@20", "MRR@20"};
+    if (jdoc_count(cohorts) == 0) return;
+    ctl_table_init(&t, "<>>>>>>");
+    for (size_t k = 0; k < sizeof heads / sizeof *heads; k++) ctl_table_add(&t, heads[k]);
+    for (size_t k = 0; k < jdoc_count(cohorts); k++) {
+        struct jdoc_value c = jdoc_at(cohorts, k);
+        struct slice by = jdoc_text(jdoc_get(c, "by"), "-"), part = jdoc_text(jdoc_get(c, "part"), "-");
+        if (slice_is(by, "all"))
+            snprintf(text, sizeof text, "all");
+        else
+            snprintf(text, sizeof text, "%s %s", ctl_clean(b, sizeof b, by), ctl_clean(clean, sizeof clean, part));
+        ctl_table_add(&t, text);
+        ctl_table_add(&t, ctl_count(a, (uint64_t)jdoc_number(jdoc_get(c, "judged"), 0)));
+        ctl_table_add(&t, mean_of(a, c, "ndcg@20", "model"));
+        ctl_table_add(&t, mean_of(a, c, "ndcg@20", "popularity"));
+        ctl_table_add(&t, mean_of(a, c, "ndcg@20", "difference"));
+        ctl_table_add(&t, mean_of(a, c, "recall@20", "model"));
+        ctl_table_add(&t, mean_of(a, c, "mrr@20", "model"));
+    }
+    ctl_table_print(&t);
+    putchar('\n');
+}
+
 static void add_intake(struct ctl_table *t, struct jdoc_value s) {
     char a[CTL_TEXT], b[CTL_TEXT], d[CTL_TEXT], text[256], clean[128];
     struct jdoc_value i = jdoc_get(s, "intake");
@@ -160,11 +209,11 @@ int ctl_status(int argc, char **argv) {
     struct ctl c = {0};
     struct jdoc *j;
     struct ctl_table t;
-    int rc =
-        ctl_parse(&c, argc, argv,
-                  "usage: rankctl status [options]\n\n"
-                  "Shows what the daemon learned, how far it is behind its sources, its memory and its addresses.\n",
-                  0, 0);
+    int rc = ctl_parse(&c, argc, argv,
+                       "usage: rankctl status [options]\n\n"
+                       "Shows what the daemon learned, how well it ranks, how far it is behind its sources, its memory "
+                       "and its addresses.\n",
+                       0, 0);
     if (rc >= 0) return rc;
     rc = ask(&c, "/admin/status", no_body, &j);
     if (!j) return rc;
@@ -174,9 +223,11 @@ int ctl_status(int argc, char **argv) {
     add_events(&t, s);
     add_model(&t, s);
     add_rules(&t, jdoc_get(s, "rules"));
+    add_drift(&t, jdoc_get(s, "drift"));
     add_intake(&t, s);
     ctl_table_print(&t);
     putchar('\n');
+    print_quality(jdoc_get(jdoc_get(s, "quality"), "cohorts"));
     print_sources(jdoc_get(s, "sources"));
     jdoc_free(j);
     return rc;

@@ -88,7 +88,9 @@ static int add_state(struct store_scan *scan, struct sha256 *total, struct diges
     out->sequence = cursor_u64(&c);
     if (c.failed) return err_set(e, ERR_CORRUPT, "meta", "the state row is cut short");
     if (*dim > MODEL_MAX_DIM) return err_set(e, ERR_CORRUPT, "meta", "the state row names model.dim = %u", *dim);
-    return add_meta(scan, "blend", &value, total, e);
+    rc = add_meta(scan, "blend", &value, total, e);
+    if (rc == 0) rc = add_meta(scan, "quality", &value, total, e);
+    return rc == 0 ? add_meta(scan, "drift", &value, total, e) : rc;
 }
 
 int digest_compute(struct store *s, struct digest *out, struct err *e) {

@@ -120,6 +120,15 @@ static void fill_terms(const struct config *c, struct model_params *p) {
     }
 }
 
+static void fill_drift(const struct config *c, struct model_params *p) {
+    bool both = strcmp(c->drift_action, "both") == 0, step = both || strcmp(c->drift_action, "step") == 0;
+    bool half_lives = both || strcmp(c->drift_action, "half_lives") == 0;
+    p->drift_tolerance = (float)c->drift_tolerance;
+    p->drift_threshold = (float)c->drift_threshold;
+    p->drift_age = half_lives ? (float)c->drift_age : 0;
+    p->drift_sums = step ? (float)c->drift_sums : 1;
+}
+
 static void fill_params(const struct engine *g, struct model_params *p) {
     const struct config *c = g->config;
     memset(p, 0, sizeof *p);
@@ -145,6 +154,7 @@ static void fill_params(const struct engine *g, struct model_params *p) {
     p->dedup_window = (uint64_t)c->dedup_window;
     fill_content(c, p);
     fill_terms(c, p);
+    fill_drift(c, p);
     p->n_types = (uint32_t)g->n_types;
     for (size_t t = 0; t < g->n_types; t++) {
         const struct config_type *type = configured(c, g->types[t]);

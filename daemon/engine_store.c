@@ -243,6 +243,10 @@ int engine_load(struct engine *g, struct store *store, struct err *e) {
     if (rc == 0) rc = load_state(g, slice_of(state.p, state.n), &l, e);
     if (rc == 0) rc = store_get(store, STORE_META, slice_str("blend"), &state, e);
     if (rc == 0) rc = blend_decode(&g->model->blend, slice_of(state.p, state.n), e);
+    if (rc == 0) rc = store_get(store, STORE_META, slice_str("quality"), &state, e);
+    if (rc == 0) rc = quality_decode(&g->model->quality, slice_of(state.p, state.n), e);
+    if (rc == 0) rc = store_get(store, STORE_META, slice_str("drift"), &state, e);
+    if (rc == 0) rc = drift_decode(&g->model->drift, slice_of(state.p, state.n), e);
     if (rc == 0) rc = store_scan_begin(store, &scan, e);
     if (rc == 0) rc = load_tables(g, scan, e);
     if (scan) store_scan_end(scan);

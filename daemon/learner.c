@@ -39,6 +39,7 @@ struct learner {
         uint64_t next;
     } passed[PASSED_MAX]; /* (n_passed) batches applied since the last publish */
     size_t n_passed;
+    struct drift_view drift_told;   /* as it was when it was last said */
     bool in_flight, forced, failed; /* failed: the last checkpoint */
     int64_t since_begin_ns; /* steady clock of the first record after the begin of the one in flight; 0 = none */
     struct log_limit bad_limit, error_limit, checkpoint_limit;
@@ -51,8 +52,22 @@ static uint64_t load(_Atomic uint64_t *v) { return atomic_load_explicit(v, memor
 static void set(_Atomic uint64_t *v, uint64_t to) { atomic_store_explicit(v, to, memory_order_relaxed); }
 static void add(_Atomic uint64_t *v, uint64_t n) { atomic_fetch_add_explicit(v, n, memory_order_relaxed); }
 
+/* What the detector has found since the last time. */
+static void tell_drift(struct learner *l) {
+    struct drift_view v = drift_read(&l->o.engine->model->drift);
+    if (v.alarms == l->drift_told.alarms) return;
+    log_line(
+        LOG_WARN, "drift",
+        " alarms=%llu as_of_ms=%lld expected=%.4f found=%.4f moments=%.0f forgot=%s action=\"look at what changed in "
+        "the shop or its tracking; see operations, drift\"",
+        (unsigned long long)v.alarms, (long long)v.alarm_ms, v.expected, v.found, v.n,
+        v.forgot > l->drift_told.forgot ? "yes" : "no");
+    l->drift_told = v;
+}
+
 static void publish(struct learner *l) {
     engine_publish(l->o.engine);
+    tell_drift(l);
     for (size_t k = 0; k < l->n_passed; k++) {
         const struct passed *p = &l->passed[k];
         set(&p->source->applied[p->partition], p->next);
@@ -277,6 +292,7 @@ int learner_start(const struct learner_options *o, struct learner **out, struct 
     l->last_begin_ns = l->last_publish_ns = clock_steady_ns();
     pthread_mutex_init(&l->lock, NULL);
     learner_set_budget(l, o->config);
+    l->drift_told = drift_read(&o->engine->model->drift);
     int rc = checkpoint_new(o->engine, o->reader, &l->checkpoint, e);
     if (rc == 0) rc = storer_start(o->store, l->checkpoint, wake, l, &l->storer, e);
     if (rc == 0 && pthread_create(&l->thread, NULL, run, l) != 0)

@@ -1,12 +1,28 @@
-/* Rows and sums fade by the time between their events. */
+/* Rows and sums fade by the time between their events, and by alarms. */
 #include "lib/model/forget.h"
 
 #include "lib/base/fmath.h"
 
-static bool forgets(const struct model_params *p) { return p->row_half_life_ms > 0 || p->sum_half_life_ms > 0; }
+struct left { /* of what a row holds */
+    float embedding, sums, count;
+    bool all;
+};
 
-static float left(int64_t passed_ms, int64_t half_life_ms) {
-    return half_life_ms > 0 ? (float)fm_exp2(-(double)passed_ms / (double)half_life_ms) : 1;
+static float fading(int64_t passed_ms, int64_t half_life_ms) {
+    return half_life_ms > 0 && passed_ms > 0 ? (float)fm_exp2(-(double)passed_ms / (double)half_life_ms) : 1;
+}
+
+/* Of a row whose newest event before the one at t was at last. */
+static struct left left_of(const struct model *m, int64_t last, int64_t t) {
+    const struct model_params *p = &m->params;
+    struct left l = {.embedding = fading(t - last, p->row_half_life_ms), .sums = fading(t - last, p->sum_half_life_ms)};
+    l.count = 1;
+    if (drift_forgets(&m->drift, last, t)) {
+        l.sums *= p->drift_sums;
+        l.count = (float)fm_exp2(-(double)p->drift_age);
+    }
+    l.all = l.embedding == 1 && l.sums == 1 && l.count == 1;
+    return l;
 }
 
 static void fade(float *out, const float *v, float part, uint32_t n) {
@@ -14,26 +30,27 @@ static void fade(float *out, const float *v, float part, uint32_t n) {
 }
 
 void forget_item(struct model *m, uint32_t row, int64_t t) {
-    const struct model_params *p = &m->params;
     struct item_head *head = item_head(m->items, row), next = *head;
-    int64_t passed = t - head->count_ms;
-    if (!forgets(p) || !head->live || passed <= 0) return;
-    float rows = left(passed, p->row_half_life_ms), sums = left(passed, p->sum_half_life_ms);
+    if (!head->live) return;
+    struct left left = left_of(m, head->count_ms, t);
+    if (left.all) return;
     float faded[2 * MODEL_MAX_DIM];
-    next.bias *= rows;
-    next.q_sum *= sums;
-    next.y_sum *= sums;
-    fade(faded, item_q(m->items, row), rows, 2 * p->dim); /* q and y stand together */
+    next.bias *= left.embedding;
+    next.q_sum *= left.sums;
+    next.y_sum *= left.sums;
+    next.count *= left.count;
+    fade(faded, item_q(m->items, row), left.embedding, 2 * m->items->dim); /* q and y stand together */
     item_change(m->items, row);
     item_begin(head);
     item_store_head(head, &next);
-    item_store(item_q(m->items, row), faded, 2 * sizeof(float) * p->dim);
+    item_store(item_q(m->items, row), faded, 2 * sizeof(float) * m->items->dim);
     item_end(head);
 }
 
-void forget_user(const struct model_params *p, struct user_row *user, int64_t t) {
-    int64_t passed = t - user->last_ms;
-    if (!forgets(p) || user->n == 0 || passed <= 0) return;
-    fade(user->p, user->p, left(passed, p->row_half_life_ms), p->dim);
-    user->p_sum *= left(passed, p->sum_half_life_ms);
+void forget_user(const struct model *m, struct user_row *user, int64_t t) {
+    if (user->n == 0) return;
+    struct left left = left_of(m, user->last_ms, t);
+    if (left.all) return;
+    fade(user->p, user->p, left.embedding, m->params.dim);
+    user->p_sum *= left.sums;
 }

@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "lib/base/fmath.h"
+#include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/model/blend.h"
 #include "lib/model/terms.h"
 #include "lib/model/topk.h"
 #include "lib/model/used.h"
 
-#define SCAN_FROM 8192u /* rows: from here on bounds are faster than scoring all; the ranking is the same */
+#define POPULAR_TREND 1     /* of the three half-lives: decayed popularity */
+#define SCAN_FROM     8192u /* rows: from here on bounds are faster than scoring all; the ranking is the same */
 
 struct judge {
     struct terms *terms;
@@ -131,16 +133,22 @@ static void sort_best(struct judge *j) {
 
 struct ranks {
     uint32_t learned, start; /* of the target by either weights; BLEND_REACH and BLEND_CUT stand for more */
+    uint32_t popular;        /* by POPULAR_TREND alone; QUALITY_CUT stands for more */
 };
+
+static struct topk_hit by_popularity(const struct blend_example *x, uint32_t row) {
+    return (struct topk_hit){x->term[TERM_TREND + POPULAR_TREND], row};
+}
 
 /* Every row is scored once, with both weights. */
 static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t target, const float *learned) {
     const struct items *t = m->items;
     const float *start = m->params.blend_start;
     uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
-    struct ranks ranks = {0, 0};
+    struct ranks ranks = {0, 0, 0};
     struct topk_hit least = {score_of(j->target.term, learned), target},
-                    least_start = {score_of(j->target.term, start), target};
+                    least_start = {score_of(j->target.term, start), target},
+                    least_popular = by_popularity(&j->target, target);
     struct blend_example x;
     j->n_best = 0;
     for (uint32_t row = 0; row < n_rows; row++) {
@@ -149,9 +157,11 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
         struct topk_hit hit = {score_of(x.term, learned), row}, by_start = {score_of(x.term, start), row};
         bool above = before(hit, least), above_start = before(by_start, least_start);
         bool contends = j->n_best < BLEND_OTHERS || before(hit, j->best[0]);
-        if (!(above || above_start || contends) || used_has(m->used, row)) continue;
+        bool above_popular = ranks.popular < QUALITY_CUT && before(by_popularity(&x, row), least_popular);
+        if (!(above || above_start || above_popular || contends) || used_has(m->used, row)) continue;
         ranks.learned += above;
         ranks.start += above_start;
+        ranks.popular += above_popular;
         if (contends) offer(j, hit);
     }
     sort_best(j);
@@ -174,7 +184,7 @@ static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const
     qsort(j->used, q.n_excluded, sizeof *j->used, ascending);
     model_refresh_scan(m);
     const float *weights[] = {learned, m->params.blend_start};
-    uint32_t limit[] = {BLEND_REACH, BLEND_CUT}, rank[2];
+    uint32_t limit[] = {BLEND_REACH, BLEND_CUT}, rank[3];
     size_t ignored;
     int rc = 0;
     for (int k = 0; k < 2 && rc == 0; k++) {
@@ -186,7 +196,13 @@ static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const
         rc = topk_place(j->topk, m->items, m->scan, &q, target, limit[k], &rank[k], j->best,
                         k == 0 ? &j->n_best : &ignored, e);
     }
-    if (rc == 0) *ranks = (struct ranks){rank[0], rank[1]};
+    q.x = NULL;
+    q.terms = NULL;
+    q.content = NULL;
+    memset(q.mu, 0, sizeof q.mu);
+    q.mu[POPULAR_TREND] = 1;
+    if (rc == 0) rc = topk_place(j->topk, m->items, m->scan, &q, target, QUALITY_CUT, &rank[2], j->best, &ignored, e);
+    if (rc == 0) *ranks = (struct ranks){rank[0], rank[1], rank[2]};
     return rc;
 }
 
@@ -213,25 +229,45 @@ static int judge_target(struct judge *j, struct model *m, uint32_t bucket, uint3
     return rc;
 }
 
+/* The place that the weights gave which serve. */
+static void note_case(struct quality_event *seen, const struct blend *b, uint32_t bucket, const struct ranks *ranks) {
+    bool learned_serves = blend_weights(b, bucket) == b->bucket[bucket].weight;
+    uint32_t rank = learned_serves ? ranks->learned : ranks->start;
+    quality_case(seen, rank, blend_gain(b, rank), ranks->popular, blend_gain(b, ranks->popular));
+}
+
+static void note_event(const struct judge *j, struct model *m, const struct quality_event *seen, uint32_t bucket,
+                       const struct model_event *ev) {
+    quality_note(&m->quality, seen, bucket % (BLEND_BUCKETS / 2), ev->type);
+    double difference = seen->model[QUALITY_NDCG] - seen->popular[QUALITY_NDCG];
+    if (drift_note(&m->drift, hash_slice(ev->user), j->clock_ms, difference, seen->cases))
+        neighbours_set_aged(m->neighbours, m->drift.aged_ms);
+}
+
 int judge_event(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
                 const struct model_event *ev, const uint32_t *rows, struct err *e) {
     uint32_t bucket = 0, n = 0;
     double learned = 0, start = 0;
+    struct quality_event seen = {.cases = 0};
     int rc = 0;
     if (m->params.types[ev->type].weight <= 0 || (m->params.negative_types >> ev->type & 1)) return 0;
     for (uint32_t k = 0; k < ev->n_items && rc == 0; k++) {
-        struct ranks ranks = {BLEND_REACH, BLEND_CUT};
+        struct ranks ranks = {BLEND_REACH, BLEND_CUT, QUALITY_CUT};
         if (!chosen(m, ev, k, rows[k])) continue;
         if (n++ == 0) {
             j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
-            bucket = blend_bucket(user->n, j->clock_ms - user->last_ms);
+            uint32_t length =
+                user_entries_since(user_entries(user, m->params.dim), user->n, drift_history_from(&m->drift));
+            bucket = blend_bucket(length, j->clock_ms - user->last_ms);
             rc = prepare(j, m, user, h, e);
         }
         if (rc == 0) rc = judge_target(j, m, bucket, rows[k], &ranks, e);
         if (rc < 0) return rc;
         learned += blend_gain(&m->blend, ranks.learned);
         start += blend_gain(&m->blend, ranks.start);
+        note_case(&seen, &m->blend, bucket, &ranks);
     }
     if (n > 0) blend_judge(&m->blend, bucket, n, learned, start);
+    if (n > 0) note_event(j, m, &seen, bucket, ev);
     return 0;
 }

@@ -1,7 +1,9 @@
 /* Full rankings of a share of the events, made by the learner before they are learned: they teach the blend.
  *
  * One in max(2, candidates / JUDGE_ITEMS) first-time items of events, chosen by a draw of its place in the log, is
- * ranked among all that the user could be shown. Nothing here changes embeddings, neighbours or statistics. */
+ * ranked among all that the user could be shown. Nothing here changes embeddings, neighbours or statistics. The same
+ * rankings, beside those of popularity, are the live quality (lib/model/quality.h), and what the detector of drift
+ * sees. */
 #ifndef RANKD_MODEL_JUDGE_H
 #define RANKD_MODEL_JUDGE_H
 

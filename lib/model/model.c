@@ -71,6 +71,8 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
     m->exposed = mem_zalloc(sizeof *m->exposed);
     m->judge = judge_new(&m->params);
     blend_init(&m->blend, &m->params);
+    quality_init(&m->quality);
+    drift_init(&m->drift, &m->params);
     if (!m->epoch || !m->learn || !m->used || !m->ahead || !m->exposed || !m->judge)
         rc = err_set(e, ERR_NOMEM, "model", "no memory");
     if (rc == 0) rc = items_new(&m->params, m->epoch, &m->ops, &m->items, e);
@@ -274,6 +276,8 @@ static bool learn_item(struct model *m, struct user_row *user, const struct hist
     struct user_entry *entries = user_entries(user, p->dim);
     uint32_t at = find_entry(entries, user->n, row, (uint16_t)item_head(m->items, row)->generation);
     float w = p->types[ev->type].weight;
+    if (at < user->n && (int64_t)entries[at].time_ms < drift_history_from(&m->drift)) /* a pair that teaches anew */
+        entries[at].types &= p->negative_types;
     if (at < user->n && !p->types[ev->type].repeats) w -= best_weight(p, entries[at].types);
     w *= late_weight * weight_of(ev);
     forget_item(m, row, ev->ts_ms);
@@ -295,13 +299,20 @@ static bool learn_item(struct model *m, struct user_row *user, const struct hist
     return remember_item(m, user, at, row, ev);
 }
 
+/* What the user's first n entries hold of his history: of those from before the model forgot, nothing. */
+static void history_now(struct history *h, const struct model *m, const struct user_row *user, uint32_t n, int64_t t) {
+    const struct user_entry *entries = user_entries(user, m->params.dim);
+    uint32_t kept = user_entries_since(entries, n, drift_history_from(&m->drift));
+    history_of(h, m->items, entries + (n - kept), kept, t);
+}
+
 /* The items of a basket in order, each with the history of before the basket: those of them that it holds have moved to
  * its end, and leave it. */
 static void learn_items(struct model *m, struct user_row *user, struct history *h, const uint32_t *rows,
                         const struct model_event *ev, float late_weight) {
     uint32_t moved = 0;
     for (uint32_t k = 0; k < ev->n_items; k++) {
-        if (k > 0) history_of(h, m->items, user_entries(user, m->params.dim), user->n - moved, now(m, ev));
+        if (k > 0) history_now(h, m, user, user->n - moved, now(m, ev));
         bool newest = is_negative(&m->params, ev->type) ? learn_unwanted(m, user, h, rows, ev, k, late_weight)
                                                         : learn_item(m, user, h, rows, ev, k, late_weight);
         moved += newest && !pairs_among(rows, k, rows[k]);
@@ -324,7 +335,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
     if (rc == 0) rc = find_rows(m, ev, rows, e);
     struct history h;
     if (rc == 0) {
-        history_of(&h, m->items, user_entries(user, m->params.dim), user->n, now(m, ev));
+        history_now(&h, m, user, user->n, now(m, ev));
         used_set(m->used, m->items, user_entries(user, m->params.dim), user->n);
         if (m->params.exposed_share > 0) exposed_set(m->exposed, m, user, rows, (uint32_t)ev->n_items, ev->ts_ms);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
@@ -336,7 +347,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
         int64_t half_life = m->params.types[ev->type].late_half_life_ms;
         if (half_life == 0) half_life = m->params.late_half_life_ms;
         float late = (float)fm_exp2(-(double)(m->clock_ms - ev->ts_ms) / (double)half_life);
-        forget_user(&m->params, user, ev->ts_ms);
+        forget_user(m, user, ev->ts_ms);
         learn_items(m, user, &h, rows, ev, late);
         if (ev->ts_ms > user->last_ms) user->last_ms = ev->ts_ms;
     }
@@ -422,6 +433,8 @@ void model_publish(struct model *m) {
     neighbours_admit(m->neighbours, ADMITTED);
     neighbours_publish(m->features->successions);
     blend_publish(&m->blend);
+    quality_publish(&m->quality);
+    drift_publish(&m->drift);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
     atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);
@@ -436,6 +449,7 @@ int model_load_end(struct model *m, int64_t clock_ms, struct err *e) {
     uint32_t n = atomic_load_explicit(&m->items->n_rows, memory_order_relaxed);
     for (uint32_t r = 0; r < n; r++) scan_put(m->scan, m->items, r);
     m->clock_ms = clock_ms;
+    neighbours_set_aged(m->neighbours, m->drift.aged_ms);
     model_publish(m);
     return 0;
 }

@@ -15,10 +15,12 @@
 #include "lib/base/hash.h"
 #include "lib/base/slice.h"
 #include "lib/model/blend.h"
+#include "lib/model/drift.h"
 #include "lib/model/item.h"
 #include "lib/model/kernel.h"
 #include "lib/model/neighbour.h"
 #include "lib/model/params.h"
+#include "lib/model/quality.h"
 #include "lib/model/scan.h"
 #include "lib/model/user.h"
 
@@ -57,6 +59,8 @@ struct model {
     struct recent *recent;
     struct dedup *dedup;
     struct blend blend;
+    struct quality quality;
+    struct drift drift;
     struct { /* decayed sum and number of the type weights of the pairs that trained */
         double sum, n;
     } weights;

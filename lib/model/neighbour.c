@@ -157,12 +157,20 @@ void neighbours_admit(struct neighbours *s, uint32_t most) {
     }
 }
 
+static int64_t aged(const struct neighbours *s, enum neighbour_kind kind) {
+    return atomic_load_explicit(&s->aged_ms[kind], memory_order_relaxed);
+}
+
 void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t b, float weight,
                     int64_t t_ms) {
     struct neighbour_row *r = neighbour_at(s, neighbour_key(kind, a));
     CHECK(r && r->touched == s->period && b < s->of.max_rows);
     if (r->reserved) r->reserved--;
-    neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms);
+    neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms + aged(s, kind));
+}
+
+void neighbours_set_aged(struct neighbours *s, const int64_t aged_ms[NEIGHBOUR_KINDS]) {
+    for (int k = 0; k < NEIGHBOUR_KINDS; k++) atomic_store_explicit(&s->aged_ms[k], aged_ms[k], memory_order_relaxed);
 }
 
 void neighbours_publish(struct neighbours *s) {
@@ -192,11 +200,12 @@ int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
                     struct err *e) {
     uint32_t key = neighbour_key(kind, a);
     struct neighbour_row *r = neighbour_at(s, key);
-    if (r) {
+    int rc = 0;
+    if (r)
         (void)neighbour_row_copy(r, out);
-        return 0;
-    }
-    int rc = neighbour_fetch(s, key, &s->stored, out, e);
+    else
+        rc = neighbour_fetch(s, key, &s->stored, out, e);
+    if (out->n > 0) out->reference_ms -= aged(s, kind);
     return rc == ERR_MISSING ? 0 : rc;
 }
 
@@ -217,6 +226,7 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
     if (r) {
         neighbour_seen(r);
         (void)neighbour_row_copy(r, out);
+        out->reference_ms -= aged(s, kind);
         return 0;
     }
     if (!s->backing.get) return 0;
@@ -227,6 +237,7 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
     int rc = neighbour_fetch(s, key, &bytes, out, e);
     epoch_enter(s->epoch, reader);
     atomic_fetch_add_explicit(&s->stats.reads, 1, memory_order_relaxed);
+    if (out->n > 0) out->reference_ms -= aged(s, kind);
     buf_free(&bytes);
     return rc == ERR_MISSING ? 0 : rc;
 }

@@ -82,6 +82,10 @@ void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
  * room. Else a daemon that learns little would answer from the backing for ever. A row that cannot be read is left to
  * who needs it. */
 void neighbours_admit(struct neighbours *s, uint32_t most);
+/* Learner. All weights are aged by as much as is given, by kind, beside what time does to them: of weights added so far
+ * 2^-(aged / half-life) is left when it is raised by aged. Touches no row. Part of the state of the rows: to be set
+ * again when they are loaded. */
+void neighbours_set_aged(struct neighbours *s, const int64_t aged_ms[NEIGHBOUR_KINDS]);
 /* Learner. The end of a publish interval. */
 void neighbours_publish(struct neighbours *s);
 /* Learner, before item row a is freed (items_remove): its rows are gone from the cache, those in the backing count as

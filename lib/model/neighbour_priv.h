@@ -44,8 +44,9 @@ struct neighbours {
     struct neighbour_backing backing;
     uint64_t cache_bytes; /* UINT64_MAX without a backing */
     double half_life_ms[NEIGHBOUR_KINDS];
-    size_t n_keys;                         /* of.max_rows * NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
-    _Atomic(struct neighbour_row *) *rows; /* (n_keys), NULL = not here */
+    _Atomic int64_t aged_ms[NEIGHBOUR_KINDS]; /* added to every time on the way in, taken off on the way out */
+    size_t n_keys;                            /* of.max_rows * NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
+    _Atomic(struct neighbour_row *) *rows;    /* (n_keys), NULL = not here */
 
     /* learner */
     uint32_t period;    /* publish intervals so far */

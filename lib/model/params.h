@@ -75,6 +75,9 @@ struct model_params {
     float blend_start[MODEL_TERMS];          /* weights of the terms before they learn; see lib/model/terms.h */
     uint32_t terms_off;                      /* bit f: term f keeps its start weight, which is 0 */
     float blend_step, blend_step_neighbours; /* 0 = the start weights stay */
+    float drift_tolerance, drift_threshold;  /* of the detector, in standard deviations; a threshold of 0 = off */
+    float drift_age;                         /* half-lives by which an alarm ages neighbour rows; 0 = none */
+    float drift_sums;                        /* part of a row's AdaGrad sums that an alarm leaves; 1 = all */
     struct model_type types[MODEL_MAX_TYPES];
     uint32_t n_types;
     uint16_t negative_types; /* bit per type that says that the user does not want the item */

@@ -215,7 +215,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     struct user_entry given[MODEL_MAX_HISTORY];
     struct rows *used = &r->excluded;
     int64_t last_ms = INT64_MAX;
-    uint32_t n_used = 0;
+    uint32_t n_used = 0, n_history = 0;
     *taste = (struct taste){.basis = RECOMMEND_POPULAR, .clock_ms = moment_of(m, q->at_ms)};
     int rc = find_user(r, q->user, &user, &loaded, e);
     if (rc < 0) return rc;
@@ -230,10 +230,10 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
             n_used++;
             if (!q->keep_used || (own[i].types & m->params.negative_types)) used->row[used->n++] = own[i].row;
         }
-        history_of(&r->history, t, own, user->n, taste->clock_ms);
+        n_history = user_entries_since(own, user->n, drift_history_from_read(&m->drift));
+        history_of(&r->history, t, own + (user->n - n_history), n_history, taste->clock_ms);
         last_ms = user->last_ms;
     }
-    uint32_t n_history = user ? user->n : 0;
     if (n_used == 0) {
         n_history = history_entries(t, q, taste->clock_ms, given);
         history_of(&r->history, t, given, n_history, taste->clock_ms);

@@ -54,6 +54,14 @@ static inline struct slice user_id(const struct user_row *r, uint32_t dim) {
     return slice_of((const char *)(user_entries(r, dim) + r->cap), r->id_bytes);
 }
 
+/* How many of the n entries are left when those from before since_ms are taken off the old end (a late one behind a
+ * newer one stays). */
+static inline uint32_t user_entries_since(const struct user_entry *entries, uint32_t n, int64_t since_ms) {
+    uint32_t old = 0;
+    while (old < n && (int64_t)entries[old].time_ms < since_ms) old++;
+    return n - old;
+}
+
 struct user_backing { /* where rows outside the cache are; called by the learner and by readers */
     /* Replaces *out by the stored bytes. ERR_MISSING when there are none; other errors are passed on. */
     int (*get)(void *arg, struct slice id, struct buf *out, struct err *e);

@@ -3,6 +3,7 @@ import os
 import subprocess
 import time
 
+from drift import run_drift
 from world import (MIB, TOOLS, Load, Memory, histogram, learned_daemon, made_once, new_daemon, quantile, raw_fdatasync, say,
                    shop_file, system, thread_seconds, tool, wrk)
 
@@ -260,4 +261,5 @@ def run_large():
 
 
 GROUPS = {"decode": run_decode, "steps": run_steps, "topk": run_topk, "intake": run_intake, "serve": run_serve,
-          "fresh": run_fresh, "checkpoint": run_checkpoint, "files": run_files, "kafka": run_kafka, "large": run_large}
+          "fresh": run_fresh, "checkpoint": run_checkpoint, "files": run_files, "kafka": run_kafka, "large": run_large,
+          "drift": run_drift}

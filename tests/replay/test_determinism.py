@@ -7,6 +7,7 @@ import pytest
 from rankd import shop
 
 EVENTS = 6000
+EAGER = {"drift__threshold": 3, "drift__tolerance": 0}  # alarms, and what follows from them, in every model here
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +23,20 @@ def post(daemon, lines):
 @pytest.fixture
 def origin(make_rankd, lines):
     """A stopped daemon that has learned the lines, and its digest."""
-    daemon = make_rankd("origin").start()
+    daemon = make_rankd("origin", **EAGER).start()
     for start in range(0, EVENTS, 1000):
         post(daemon, lines[start:start + 1000])
     daemon.wait_learned(EVENTS)
     assert daemon.metrics().value("rankd_described_items") > 250
     daemon.digest_seen = daemon.digest()[0]
+    assert daemon.metrics().value("rankd_drift_alarms_total") > 1 and daemon.metrics().value("rankd_drift_forgot_total") > 0
     daemon.stop()
     return daemon
 
 
 def test_digest_depends_on_the_log(origin, make_rankd, lines):
     """The control: one event less, or another seed, is another model."""
-    shorter = make_rankd("shorter").start()
+    shorter = make_rankd("shorter", **EAGER).start()
     post(shorter, lines[:-1])
     shorter.wait_learned(EVENTS - 1)
     assert shorter.digest()[0] != origin.digest_seen
@@ -69,7 +71,7 @@ def test_replay_by_the_journal_gives_the_same_digest(origin):
     {"checkpoint__min_interval": "10ms", "checkpoint__max_interval": "100ms", "learner__kernel": "portable"},
 ], ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()))
 def test_a_daemon_on_a_copy_of_the_log_learns_the_same(origin, make_rankd, options):
-    copy = make_rankd("copy", **options)
+    copy = make_rankd("copy", **options, **EAGER)
     shutil.copytree(origin.log_dir, os.path.join(copy.data_dir, "log"))
     copy.start()
     copy.wait_learned(EVENTS, timeout_s=60)
@@ -79,7 +81,7 @@ def test_a_daemon_on_a_copy_of_the_log_learns_the_same(origin, make_rankd, optio
 
 
 def test_questions_do_not_change_the_model(make_rankd, lines):
-    asked = make_rankd("asked").start()
+    asked = make_rankd("asked", **EAGER).start()
     for start in range(0, EVENTS, 500):
         post(asked, lines[start:start + 500])
         asked.recommend(f"u{start % 300}")

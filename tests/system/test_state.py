@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rankd import poll, run, shop
+from rankd import ROOT, poll, run, shop
 from test_lifecycle import tree_digest
 
 
@@ -91,7 +91,9 @@ def test_a_port_in_use_names_its_option_and_address(rankd, make_rankd, option):
 
 
 def test_another_format_is_refused_and_left_alone(stored):
-    stamps = places(model_file(stored), b"rankd store 4 ")
+    with open(os.path.join(ROOT, "lib", "store", "store.h"), encoding="utf-8") as f:
+        number = re.search(r"#define STORE_FORMAT (\d+)", f.read())[1]
+    stamps = places(model_file(stored), f"rankd store {number} ".encode())
     assert stamps
     # The row's checksum must fit as well, or it would be damage: only a file written so by another version is one.
     for at in stamps:

@@ -40,7 +40,9 @@ static char *const small[] = {"model.dim=16",
                               "learner.feature_cache=64KiB",
                               "model.max_features=100",
                               "checkpoint.map_size=256MiB",
-                              "events.bad_events_kept=20"};
+                              "events.bad_events_kept=20",
+                              "drift.tolerance=0", /* alarms among random events, and what follows from them */
+                              "drift.threshold=2"};
 
 static void open_bench(struct bench *b) {
     struct err e;
@@ -176,6 +178,7 @@ static int make_expected(void **state) {
     new_bench(&b);
     large_caches(&b);
     apply_all(&b, 0, RECORDS, 0);
+    assert_true(b.engine->model->drift.now.alarms > 0 && b.engine->model->drift.now.forgot > 0);
     digest_of(&b, &expected);
     free_bench(&b);
     return 0;

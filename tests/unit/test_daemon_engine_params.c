@@ -55,6 +55,12 @@ static const struct {
     {"model.popularity_penalty=0.1", AT(popularity_penalty)},
     {"model.row_half_life=3d", AT(row_half_life_ms)},
     {"model.sum_half_life=3d", AT(sum_half_life_ms)},
+    {"drift.tolerance=0.2", AT(drift_tolerance)},
+    {"drift.threshold=30", AT(drift_threshold)},
+    {"drift.age=2", AT(drift_age)},
+    {"drift.sums=0.5", AT(drift_sums)},
+    {"drift.action=step", AT(drift_age)},
+    {"drift.action=half_lives", AT(drift_sums)},
 };
 
 static void test_each_option_reaches_its_parameter(void **state) {
