@@ -70,7 +70,8 @@ struct config {
     int64_t dedup_window, max_ahead_ms, max_clock_step_ms /* -1 = none */, max_basket, bad_events_kept;
     uint64_t max_event_bytes;
     char *field_user, *field_item, *field_type, *field_ts, *field_id; /* comma-separated names */
-    char *word_features, *band_features;                              /* the same, of members of features */
+    char *impression_types;
+    char *word_features, *band_features; /* the same, of members of features */
 
     /* Both sorted by name, whatever the order in the file: an index depends on the set of names alone, and changes
      * with it. Types: cart (weight 1.5), click (1), purchase (2) and view (1) unless the configuration changes them. */

@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/model/terms.h"
+#include "proto/event.h"
 
 #define MAX_FIELD_NAMES 4
 #define MAX_FIELD_NAME  32
@@ -130,10 +131,30 @@ static int check_field_names(const struct config *c, struct err *e) {
     return 0;
 }
 
+static int check_impression_types(const struct config *c, struct err *e) {
+    static const char *const own[] = {"impression", "item", "user", "delete"};
+    struct slice name;
+    size_t n = 0;
+    for (const char *rest = c->impression_types; config_list_next(&rest, &name); n++) {
+        if (!config_name_valid(name) || n == EVENT_MAX_SHOWN)
+            return config_clash(c, e, "events.impression_types", NULL,
+                                "allowed: at most 8 names of 1 to 32 of a-z 0-9 - _");
+        for (size_t k = 0; k < 4; k++)
+            if (slice_is(name, own[k]))
+                return config_clash(c, e, "events.impression_types", NULL, "%s is a type of rankd's own", own[k]);
+        if (!config_is_type(c, name)) continue;
+        char type[48];
+        snprintf(type, sizeof type, "type.%.*s.weight", (int)name.n, name.p);
+        return config_clash(c, e, "events.impression_types", type, "one type cannot be both");
+    }
+    return 0;
+}
+
 static int check_events(const struct config *c, struct err *e) {
     if (c->n_types == 0)
         return err_set(e, ERR_RANGE, "type", "every type has enabled = no: there is nothing to learn from");
     int rc = check_field_names(c, e);
+    if (rc == 0) rc = check_impression_types(c, e);
     if (rc) return rc;
     if (c->dim % 16 != 0) return config_clash(c, e, "model.dim", NULL, "allowed: a multiple of 16 from 16 to 256");
     if (c->history > c->user_items)
@@ -211,6 +232,11 @@ static struct slice topic_of(struct slice entry, struct slice *type) {
     return topic;
 }
 
+/* What records without a type can be. */
+static bool is_source_type(const struct config *c, struct slice type) {
+    return slice_is(type, "impression") || config_is_type(c, type);
+}
+
 static int check_topics(const struct config *c, struct err *e) {
     struct slice seen[MAX_TOPICS], entry, type;
     size_t n = 0;
@@ -226,7 +252,7 @@ static int check_topics(const struct config *c, struct err *e) {
                 return config_clash(c, e, "kafka.topics", NULL, "topic %.*s is listed twice", (int)topic.n, topic.p);
         seen[n++] = topic;
         bool typed = topic.n < entry.n;
-        if (typed && *c->kafka_brokers && !config_is_type(c, type))
+        if (typed && *c->kafka_brokers && !is_source_type(c, type))
             return config_unknown_type(c, "kafka.topics", type, e);
         intake = intake || slice_is(topic, c->kafka_intake_topic);
     }
@@ -250,7 +276,7 @@ static int check_files(const struct config *c, struct err *e) {
                 return config_clash(c, e, name, other, "the same file would be learned twice");
         }
         snprintf(name, sizeof name, "file.%s.type", f->name);
-        if (*f->type && !config_is_type(c, slice_str(f->type)))
+        if (*f->type && !is_source_type(c, slice_str(f->type)))
             return config_unknown_type(c, name, slice_str(f->type), e);
         snprintf(name, sizeof name, "file.%s.allowed_types", f->name);
         int rc = check_allowed(c, name, f->allowed_types, e);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/config_priv.h"
 #include "lib/base/check.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
@@ -172,6 +173,9 @@ int engine_rules(const struct config *c, char (*types)[33], size_t n_types, stru
     struct event_rules r = {.n_types = n_types};
     for (size_t t = 0; t < n_types; t++) /* a type no longer configured keeps its bit but is unknown to the decoder */
         if (configured(c, types[t])) memcpy(r.types[t], types[t], sizeof r.types[t]);
+    struct slice name;
+    for (const char *rest = c->impression_types; config_list_next(&rest, &name) && r.n_shown < EVENT_MAX_SHOWN;)
+        memcpy(r.shown[r.n_shown++], name.p, name.n); /* config_check has seen their lengths */
     r.max_event_bytes = c->max_event_bytes;
     r.max_basket = (size_t)c->max_basket;
     int rc = event_names_parse(c->field_user, &r.user, e);

@@ -19,7 +19,8 @@ static int add(struct source *out, size_t *n, const struct event_rules *rules, c
     int default_type = -1, rc = event_allow_parse(rules, allowed, &allow, e);
     if (rc < 0) return rc;
     if (type && type[0]) {
-        default_type = event_type_index(rules, slice_str(type));
+        default_type =
+            strcmp(type, "impression") == 0 ? EVENT_TYPE_IMPRESSION : event_type_index(rules, slice_str(type));
         if (default_type < 0)
             return err_set(e, ERR_RANGE, "type", "source \"%s\": no event type \"%s\" is configured", name, type);
     }

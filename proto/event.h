@@ -12,6 +12,7 @@
 
 #define EVENT_MAX_ID       256 /* bytes of a user, item, event or session id */
 #define EVENT_MAX_TYPES    16  /* configured behaviour types */
+#define EVENT_MAX_SHOWN    8   /* names of types that are impressions, too */
 #define EVENT_NO_TIME      INT64_MIN
 #define EVENT_MAX_DEPTH    16  /* nesting of a JSON event */
 #define EVENT_MAX_FEATURES 64  /* of one item */
@@ -92,6 +93,8 @@ struct event {
 struct event_rules {
     char types[EVENT_MAX_TYPES][33];
     size_t n_types;
+    char shown[EVENT_MAX_SHOWN][33]; /* (n_shown) types that are impressions beside "impression" */
+    size_t n_shown;
     /* names read as each field; [0..n) */
     struct event_names {
         char name[4][33];
@@ -106,6 +109,7 @@ struct event_rules {
 #define EVENT_ALLOW_ITEM       (1u << 17)
 #define EVENT_ALLOW_USER       (1u << 18)
 #define EVENT_ALLOW_DELETE     (1u << 19)
+#define EVENT_TYPE_IMPRESSION  16 /* its bit */
 /* From "behaviour" (every configured type and impression), "all", or a comma-separated list of type names, in which
  * these two words may stand too. ERR_SYNTAX. */
 int event_allow_parse(const struct event_rules *rules, const char *text, uint32_t *allow, struct err *e) ERR_MUST_CHECK;
@@ -117,7 +121,7 @@ int event_names_parse(const char *text, struct event_names *out, struct err *e) 
 struct event_context {
     const struct event_rules *rules;
     uint32_t allow;
-    int default_type;  /* for records without a type: index, or -1 */
+    int default_type;  /* for records without a type: index, EVENT_TYPE_IMPRESSION, or -1 */
     struct slice key;  /* the record's key: the user where the event names none (no delete); copied; may be empty */
     int64_t record_ms; /* the record's own time, used where ts is absent; EVENT_NO_TIME when it has none */
     bool own_log;      /* the reserved field "_arrival" (ms, first member) is read; elsewhere it is EVENT_RESERVED */

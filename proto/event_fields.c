@@ -144,19 +144,29 @@ static enum event_reason take_arrival(struct check *k) {
     return EVENT_OK;
 }
 
+static bool is_impression(const struct event_rules *rules, struct slice type) {
+    if (slice_is(type, "impression")) return true;
+    for (size_t t = 0; t < rules->n_shown; t++)
+        if (slice_is(type, rules->shown[t])) return true;
+    return false;
+}
+
 static enum event_reason take_type(struct check *k) {
     const struct raw_value *v = given(k, FIELD_TYPE);
     uint32_t bit;
     k->ev.type = -1;
     if (!v) {
         if (k->c->default_type < 0) return refuse(k, EVENT_NO_TYPE, FIELD_TYPE, "the event names no type");
-        k->ev.type = k->c->default_type;
         bit = (uint32_t)1 << k->c->default_type;
+        if (k->c->default_type == EVENT_TYPE_IMPRESSION)
+            k->ev.kind = EVENT_IMPRESSION;
+        else
+            k->ev.type = k->c->default_type;
     } else if (v->kind != RAW_TEXT) {
         return refuse_value(k, EVENT_UNKNOWN_TYPE, FIELD_TYPE, "a type is the text of its name");
     } else if ((k->ev.type = event_type_index(k->c->rules, v->text)) >= 0) {
         bit = (uint32_t)1 << k->ev.type;
-    } else if (slice_is(v->text, "impression")) {
+    } else if (is_impression(k->c->rules, v->text)) {
         k->ev.kind = EVENT_IMPRESSION;
         bit = EVENT_ALLOW_IMPRESSION;
     } else if (slice_is(v->text, "item")) {
@@ -173,7 +183,8 @@ static enum event_reason take_type(struct check *k) {
                             "neither a configured type nor impression, item, user or delete");
     }
     if (k->c->allow & bit) return EVENT_OK;
-    return event_refuse(k->e, EVENT_TYPE_DENIED, "type", v ? v->text : slice_str(k->c->rules->types[k->ev.type]),
+    return event_refuse(k->e, EVENT_TYPE_DENIED, "type",
+                        v ? v->text : slice_str(k->ev.type >= 0 ? k->c->rules->types[k->ev.type] : "impression"),
                         "this source may not send this type");
 }
 

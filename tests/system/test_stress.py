@@ -42,6 +42,7 @@ class Crowd:
 
 
 CONFIG = "[http]\nmax_k = %d\n[file.shop]\npath = %s\n"
+RULES = "[rule.a]\ntypes = click\nattributes = user=u1|u2|u3\nweight = %g\n[rule.b]\nattributes = value\nhistory = no\n"
 
 
 class Acts:
@@ -87,7 +88,7 @@ class Acts:
         if n % 8 == 3:
             self.daemon.admin("GET", "/admin/bad-events")
         if n % 8 == 5:
-            self.daemon.write_config(CONFIG % (100 + n, self.followed))
+            self.daemon.write_config(CONFIG % (100 + n, self.followed) + RULES % (1 + n % 5 / 4))
             self.daemon.signal(signal.SIGHUP)
 
     def erase(self, n):

@@ -41,6 +41,9 @@ static void contradictions_are_refused(void **state) {
         {"[file.a]\npath = /x\n[file.b]\npath = /x\n", 4, "file.b.path", "file.a.path"},
         {"[file.a]\npath = /x\nallowed_types = what\n", 3, "file.a.allowed_types", "unknown type what"},
         {"[events]\nuser = who\nitem = sku,who\n", 3, "events.item = sku,who", "events.user = who"},
+        {"[events]\nimpression_types = shown,view\n", 2, "events.impression_types = shown,view", "type.view.weight"},
+        {"[events]\nimpression_types = item\n", 2, "events.impression_types", "item is a type of rankd's own"},
+        {"[events]\nimpression_types = a b\n", 2, "events.impression_types", "at most 8 names"},
         {"[events]\nuser = who,who\n", 2, "listed twice", "events.user"},
         {"[events]\nuser = a,b,c,d,e\n", 2, "1 to 4 names", "events.user"},
         {"[events]\nuser =\n", 2, "1 to 4 names", "events.user"},
@@ -90,6 +93,7 @@ static void bad_rules_are_refused(void **state) {
 static void near_contradictions_are_fine(void **state) {
     (void)state;
     static const char *const fine[] = {
+        "[events]\nimpression_types = shown,view_list\n[kafka]\nbrokers = k\ntopics = clicks,pages:impression\n",
         "[rule.a]\ntypes = impression,click\nsources = log,kafka:clicks,file:f\n[file.f]\npath = /f\n",
         "[http]\nlisten = 0.0.0.0:80\npublic_without_token = yes\n",
         "[http]\nlisten = [2001:db8::1]:80\ntokens_file = /t\n",

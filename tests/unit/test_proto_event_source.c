@@ -52,6 +52,35 @@ static void test_what_a_source_may_send(void **state) {
     assert_int_equal(c.allow, kept);
 }
 
+/* Other names of impressions, and a source whose records are impressions without saying so. */
+static void test_what_is_an_impression(void **state) {
+    (void)state;
+    struct event_rules named = rules;
+    named.n_shown = 1;
+    memcpy(named.shown[0], "view_list", 10);
+    struct event_context c = tools_context(&named), other = tools_context(&rules);
+    const char *shown = "{\"type\":\"view_list\",\"user\":\"u\",\"items\":[\"i\",\"j\"]}",
+               *bare = "{\"user\":\"u\",\"items\":[\"i\"]}",
+               *click = "{\"type\":\"click\",\"user\":\"u\",\"item\":\"i\"}";
+    struct event ev;
+    struct err e;
+    assert_int_equal(decode_in(&c, shown, strlen(shown), &ev, NULL), EVENT_OK);
+    assert_int_equal(ev.kind, EVENT_IMPRESSION);
+    assert_int_equal(ev.type, -1);
+    assert_int_equal(ev.n_items, 2);
+    assert_int_equal(decode_in(&other, shown, strlen(shown), &ev, NULL), EVENT_UNKNOWN_TYPE);
+    c.default_type = EVENT_TYPE_IMPRESSION;
+    assert_int_equal(decode_in(&c, bare, strlen(bare), &ev, NULL), EVENT_OK);
+    assert_int_equal(ev.kind, EVENT_IMPRESSION);
+    assert_int_equal(ev.type, -1);
+    assert_int_equal(decode_in(&c, click, strlen(click), &ev, NULL), EVENT_OK); /* what an event says wins */
+    assert_int_equal(ev.kind, EVENT_BEHAVIOUR);
+    c.allow = 0xF;
+    assert_int_equal(decode_in(&c, bare, strlen(bare), &ev, &e), EVENT_TYPE_DENIED);
+    assert_non_null(strstr(e.text, "impression"));
+    assert_int_equal(decode_in(&c, shown, strlen(shown), &ev, NULL), EVENT_TYPE_DENIED);
+}
+
 static void test_a_type_taken_out_of_the_configuration_is_unknown(void **state) {
     (void)state;
     struct event_rules fewer = rules;
@@ -175,6 +204,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_length_is_judged_before_the_text, reset),
         cmocka_unit_test_teardown(test_what_a_source_may_send, reset),
+        cmocka_unit_test_teardown(test_what_is_an_impression, reset),
         cmocka_unit_test_teardown(test_a_type_taken_out_of_the_configuration_is_unknown, reset),
         cmocka_unit_test_teardown(test_names, reset),
         cmocka_unit_test_teardown(test_the_key_is_the_user_where_none_is_named, reset),
