@@ -165,13 +165,14 @@ def run_fresh(seconds=30):
         d.close()
 
 
-def checkpoint_load(name, d, users, items, seconds):
-    """50,000 events/s for a while; then kill -9 under load, and a start. The daemon is left running."""
+def checkpoint_load(name, d, users, items, seconds, at_least=0):
+    """50,000 events/s for a while, and until so many are learned; then kill -9 under load, and a start. The daemon is left running."""
     load = Load(d, rate=50000, events=10**9, users=users, items=items, batch=500, connections=8)
     before, began = d.metrics(), time.monotonic()
     time.sleep(seconds / 2)
     d.admin("POST", "/admin/checkpoint")  # at least one under load, also where the budget would put it later
     time.sleep(max(0.0, began + seconds - time.monotonic()))
+    d.wait_sequence(before.value("rankd_sequence") + at_least, 600)
     after, took = d.metrics(), time.monotonic() - began
 
     def grown(metric):
@@ -249,7 +250,7 @@ def run_large():
         yield "start_ready_s", time.monotonic() - began, "s"
         yield "start_load_s", d.metrics().value("rankd_load_seconds"), "s"
         memory = Memory(d.process.pid)
-        yield from checkpoint_load("1m", d, n, n, 50)
+        yield from checkpoint_load("1m", d, n, n, 50, at_least=2500000)  # memory grows with what is learned
         highest = max(first, memory.end())
         m = d.metrics()
         yield "memory_highest_mib", highest / MIB, "MiB"
