@@ -71,7 +71,7 @@ static void note_log(struct notes *n, const struct backtest_course *b) {
     }
     note_count(n, "behaviour_lines", w->table.lines);
     note_count(n, "behaviour_events", w->table.kinds[EVENT_BEHAVIOUR]);
-    note_count(n, "impressions_not_learned", w->table.kinds[EVENT_IMPRESSION]);
+    note_count(n, "impressions", w->table.kinds[EVENT_IMPRESSION]);
     note_count(n, "users", backtest_ids_count(w->table.user_ids));
     note_count(n, "items_known", backtest_ids_count(w->table.item_ids));
 }

@@ -90,14 +90,20 @@ static void forget(struct backtest_plan *p, struct slice name) {
     p->n_axes = kept;
 }
 
+/* Lists and conditions have commas of their own; what is passed through may have anything. */
+static bool has_commas(const struct config_option *o) {
+    return !o || o->kind == CONFIG_LIST || (strcmp(o->section, "rule") == 0 && strcmp(o->key, "attributes") == 0);
+}
+
 static int take_option(struct backtest_plan *p, const char *option, struct err *e) {
     const char *equals = strchr(option, '=');
     if (!equals) return err_set(e, ERR_SYNTAX, "-o", "-o %.80s: the form is section.key=value[,value]...", option);
     struct slice name = slice_of(option, (size_t)(equals - option)), rest = slice_str(equals + 1);
     const struct config_option *o = option_of(name);
     forget(p, name);
-    char separator = !o || o->kind == CONFIG_LIST ? ';' : ',';
-    if (!memchr(rest.p, separator, rest.n) && !(o && is_range(rest.p))) return add_fixed(p, option, e);
+    char separator = has_commas(o) ? ';' : ',';
+    bool range = o && !(has_commas(o) && o->kind == CONFIG_STR) && is_range(rest.p);
+    if (!memchr(rest.p, separator, rest.n) && !range) return add_fixed(p, option, e);
     if (p->n_axes == BACKTEST_MAX_AXES)
         return err_set(e, ERR_FULL, "-o", "more than %d options with several values", BACKTEST_MAX_AXES);
     struct backtest_axis *axis = &p->axes[p->n_axes++];

@@ -48,6 +48,17 @@ static void a_grid_has_every_pair(void **state) {
     struct backtest_plan p;
     struct err e;
     (void)state;
+    assert_int_equal(make(&p, 0, &e, "rule.a.attributes=x=1..2,y=3", "rule.a.weight=0,1", NULL), 0);
+    assert_int_equal(p.n_points, 2);
+    for (size_t k = 0; k < 2; k++) {
+        assert_string_equal(p.points[k]->config.rules[0].attributes, "x=1..2,y=3");
+        assert_true(p.points[k]->config.rules[0].weight == (double)k);
+    }
+    backtest_plan_free(&p);
+    assert_int_equal(make(&p, 0, &e, "rule.a.attributes=x=1,y=3;z", NULL), 0);
+    assert_int_equal(p.n_points, 2);
+    assert_string_equal(p.points[1]->config.rules[0].attributes, "z");
+    backtest_plan_free(&p);
     assert_int_equal(make(&p, 0, &e, "model.negatives=16, 32", "model.step=0.2,0.4", "model.seed=7", NULL), 0);
     assert_int_equal(p.n_points, 4);
     for (size_t k = 0; k < 4; k++) {
