@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rankd import shop
+from rankd import run, shop
 
 SHARE = {"model__exposed_share": 0.25, "model__exposed_items": 6}
 
@@ -47,6 +47,8 @@ def test_they_are_used_and_counted(origin):
     fewer = origin.replay("fewer", "--log", origin.log_dir, model__exposed_items=5)
     younger = origin.replay("younger", "--log", origin.log_dir, model__exposed_age="1s")
     assert len({off["digest"], fewer["digest"], younger["digest"], origin.digest_seen}) == 4
+    verified = run("rankd", "verify", *origin.overrides())
+    assert verified.returncode == 0, verified.stdout
 
 
 @pytest.mark.parametrize("options", [
