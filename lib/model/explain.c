@@ -69,7 +69,7 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
 static void explain_list(struct explain *x, const struct explain_moment *at, enum neighbour_kind kind, uint32_t rank,
                          const struct topk_hit *hits) {
     struct terms *s = at->terms;
-    terms_measure(s, at->model->items, kind, &s->list, x->rows[rank], rank);
+    terms_measure(s, at->model->items, kind, &s->list, x->rows[rank], at->history->parts[rank].near);
     for (uint32_t k = 0; k < s->list.n; k++)
         for (size_t i = 0; i < x->n; i++)
             if (hits[i].row == s->list.row[k]) x->part[i * x->n_parts + rank] += at->weight[kind] * s->numbers[k];

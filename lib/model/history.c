@@ -23,20 +23,40 @@ uint32_t history_most(const struct items *t) {
     return p->affinity_history > most && items_described(t) > 0 ? p->affinity_history : most;
 }
 
+/* Parts first to end - 1 came with one event. */
+static void close_moment(struct history *h, uint32_t first, uint32_t end, float weight) {
+    if (first >= end) return;
+    float share = weight / fm_sqrtf((float)(end - first));
+    for (uint32_t k = first; k < end; k++) h->parts[k].near = share;
+    if (first == 0) h->n_newest = end;
+}
+
+static uint32_t at_most(size_t n, uint32_t most) { return n < most ? (uint32_t)n : most; }
+
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms) {
     const struct model_params *p = t->params;
-    float decay = 1, sum = 0;
-    uint32_t most = history_most(t);
+    float decay = 1, sum = 0, near = 1;
+    uint32_t most = history_most(t), first = 0;
+    bool parted = false; /* from the part before by the end of an event */
     h->n = h->n_known = 0;
+    h->n_newest = 0;
     for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
-        if ((uint16_t)item_generation(t, entries[k].row) != entries[k].generation) continue;
-        if (!user_entry_tells(&entries[k], p)) continue;
+        bool told =
+            (uint16_t)item_generation(t, entries[k].row) == entries[k].generation && user_entry_tells(&entries[k], p);
+        if (told && parted && h->n_known > first) {
+            close_moment(h, first, at_most(h->n_known, p->neighbour_history), near);
+            first = (uint32_t)h->n_known;
+            near *= p->neighbour_decay;
+        }
+        parted = (parted && !told) || !entries[k].together;
+        if (!told) continue;
         float w = h->n_known < p->history ? entry_weight(p, &entries[k], at_ms) * decay : 0;
         decay *= p->history_decay;
-        h->parts[h->n_known++] = (struct history_part){entries[k].row, w};
+        h->parts[h->n_known++] = (struct history_part){entries[k].row, w, 0};
         if (h->n_known <= p->history) h->n++;
         sum += w;
     }
+    close_moment(h, first, at_most(h->n_known, p->neighbour_history), near);
     float z = sum > 0 ? 1.0f / fm_sqrtf(sum) : 0;
     for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
 }

@@ -72,7 +72,8 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
         for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
             rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, h->parts[r].row, &j->terms->list, e);
             if (rc == 0)
-                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row, r);
+                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row,
+                               h->parts[r].near);
         }
     if (rc == 0) rc = content_fill(j->content, m, h, j->clock_ms, CONTENT_LEARNER, e);
     return rc;

@@ -205,7 +205,7 @@ static void note_use(const struct model_params *p, struct user_entry *entry, uin
 /* True when the item is the newest of the user's now. An event that stays apart leaves an item that he has where it is.
  */
 static bool remember_item(struct model *m, struct user_row *user, uint32_t at, uint32_t row,
-                          const struct model_event *ev) {
+                          const struct model_event *ev, bool together) {
     const struct model_params *p = &m->params;
     struct user_entry *entries = user_entries(user, p->dim);
     struct user_entry entry = {.row = row & USER_ROW_BITS,
@@ -226,11 +226,13 @@ static bool remember_item(struct model *m, struct user_row *user, uint32_t at, u
         at = 0;
         add_stat(&m->stats.forgotten, drop + 1);
     }
-    if (at < user->n) {
+    if (at < user->n) { /* the next one begins its event now, if this one did */
+        if (at + 1 < user->n && !entries[at].together) entries[at + 1].together = 0;
         memmove(entries + at, entries + at + 1, (user->n - at - 1) * sizeof *entries);
         user->n--;
     }
     entry.apart = apart;
+    entry.together = together && user->n > 0;
     if ((uint64_t)ev->ts_ms > entry.time_ms) entry.time_ms = (uint64_t)ev->ts_ms & ((UINT64_C(1) << 48) - 1);
     note_use(p, &entry, ev->type);
     entries[user->n++] = entry;
@@ -250,7 +252,7 @@ static float relative_weight(struct model *m, uint32_t type) {
 /* What the user does not want: a recent item of his, drawn, is learned as better. Nothing is counted. As remember_item.
  */
 static bool learn_unwanted(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
-                           const struct model_event *ev, uint32_t index, float late_weight) {
+                           const struct model_event *ev, uint32_t index, bool together, float late_weight) {
     const struct model_params *p = &m->params;
     uint32_t row = rows[index], better[MODEL_MAX_HISTORY], n = 0;
     uint32_t at = find_entry(user_entries(user, p->dim), user->n, row, (uint16_t)item_head(m->items, row)->generation);
@@ -266,11 +268,11 @@ static bool learn_unwanted(struct model *m, struct user_row *user, const struct 
         learn_pair(m->learn, m, user, h, &target);
     }
     used_add(m->used, row);
-    return remember_item(m, user, at, row, ev);
+    return remember_item(m, user, at, row, ev, together);
 }
 
 static bool learn_item(struct model *m, struct user_row *user, const struct history *h, const uint32_t *rows,
-                       const struct model_event *ev, uint32_t index, float late_weight) {
+                       const struct model_event *ev, uint32_t index, bool together, float late_weight) {
     uint32_t row = rows[index];
     const struct model_params *p = &m->params;
     struct user_entry *entries = user_entries(user, p->dim);
@@ -296,7 +298,7 @@ static bool learn_item(struct model *m, struct user_row *user, const struct hist
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms, weight_of(ev));
     used_add(m->used, row);
-    return remember_item(m, user, at, row, ev);
+    return remember_item(m, user, at, row, ev, together);
 }
 
 /* What the user's first n entries hold of his history: of those from before the model forgot, nothing. */
@@ -313,8 +315,9 @@ static void learn_items(struct model *m, struct user_row *user, struct history *
     uint32_t moved = 0;
     for (uint32_t k = 0; k < ev->n_items; k++) {
         if (k > 0) history_now(h, m, user, user->n - moved, now(m, ev));
-        bool newest = is_negative(&m->params, ev->type) ? learn_unwanted(m, user, h, rows, ev, k, late_weight)
-                                                        : learn_item(m, user, h, rows, ev, k, late_weight);
+        bool newest = is_negative(&m->params, ev->type)
+                          ? learn_unwanted(m, user, h, rows, ev, k, moved > 0, late_weight)
+                          : learn_item(m, user, h, rows, ev, k, moved > 0, late_weight);
         moved += newest && !pairs_among(rows, k, rows[k]);
         if (moved > user->n) moved = user->n; /* of a basket longer than what is remembered */
     }

@@ -17,14 +17,17 @@ int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *ro
     const struct user_entry *entries = user_entries(user, m->params.dim);
     uint32_t most = m->params.neighbour_history, inside = n > 1 ? 2 * most : 0, found = 0;
     uint32_t wanted = most > 0 && n > 1 ? most + n : most; /* items of the event leave the history of before */
+    bool newest = true; /* of the user's events: items of one event are followed alike */
     int rc = 0;
     prefetch_rows(m, entries, user->n, rows, n);
     for (uint32_t k = user->n; k-- > 0 && found < wanted && rc == 0;) {
-        if ((uint16_t)item_generation(m->items, entries[k].row) != entries[k].generation) continue;
-        if (!user_entry_tells(&entries[k], &m->params)) continue; /* as history_of does */
-        rc = neighbours_touch(s, NEIGHBOUR_FORWARD, entries[k].row, n, e);
-        if (rc == 0 && (found == 0 || n > 1)) rc = neighbours_touch(s, NEIGHBOUR_SUCCESSOR, entries[k].row, n, e);
-        found++;
+        if ((uint16_t)item_generation(m->items, entries[k].row) == entries[k].generation &&
+            user_entry_tells(&entries[k], &m->params)) { /* as history_of does */
+            rc = neighbours_touch(s, NEIGHBOUR_FORWARD, entries[k].row, n, e);
+            if (rc == 0 && (newest || n > 1)) rc = neighbours_touch(s, NEIGHBOUR_SUCCESSOR, entries[k].row, n, e);
+            found++;
+        }
+        newest = newest && (found == 0 || entries[k].together);
     }
     uint32_t before = found < most ? found : most;
     for (uint32_t k = 0; k < n && rc == 0; k++) {
@@ -54,9 +57,9 @@ void pairs_count(struct model *m, const struct history *h, const uint32_t *rows,
         neighbours_add(s, NEIGHBOUR_BACKWARD, rows[k], item, inside, t_ms);
     }
     for (uint32_t r = 0; r < h->n_known && r < m->params.neighbour_history; r++) {
-        neighbours_add(s, NEIGHBOUR_FORWARD, h->parts[r].row, item, w, t_ms);
-        neighbours_add(s, NEIGHBOUR_BACKWARD, item, h->parts[r].row, w, t_ms);
-        if (r == 0) neighbours_add(s, NEIGHBOUR_SUCCESSOR, h->parts[r].row, item, w, t_ms);
-        w *= m->params.neighbour_decay;
+        float near = w * h->parts[r].near;
+        neighbours_add(s, NEIGHBOUR_FORWARD, h->parts[r].row, item, near, t_ms);
+        neighbours_add(s, NEIGHBOUR_BACKWARD, item, h->parts[r].row, near, t_ms);
+        if (r < h->n_newest) neighbours_add(s, NEIGHBOUR_SUCCESSOR, h->parts[r].row, item, near, t_ms);
     }
 }

@@ -191,7 +191,7 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
     uint32_t n = r->history.n_known < most ? (uint32_t)r->history.n_known : most;
     for (uint32_t k = 0; k < n * NEIGHBOUR_KINDS && rc == 0; k++) {
         enum neighbour_kind kind = (enum neighbour_kind)(k % NEIGHBOUR_KINDS);
-        uint32_t rank = k / NEIGHBOUR_KINDS, row = r->history.parts[rank].row;
+        const struct history_part *part = &r->history.parts[k / NEIGHBOUR_KINDS];
         for (uint32_t station = 0; station < 2; station++) {
             uint32_t ahead = k + AHEAD[station];
             if (ahead < n * NEIGHBOUR_KINDS)
@@ -199,8 +199,8 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
                                          r->history.parts[ahead / NEIGHBOUR_KINDS].row, (int)station);
         }
         if (taste->weight[kind] == 0) continue;
-        rc = neighbours_read(m->neighbours, r->reader, kind, row, &r->terms->list, e);
-        if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, row, rank);
+        rc = neighbours_read(m->neighbours, r->reader, kind, part->row, &r->terms->list, e);
+        if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, part->row, part->near);
     }
     terms_weigh(r->terms, taste->weight);
     return rc;

@@ -105,14 +105,8 @@ static void measure_fresh(struct terms *s, const struct items *t, uint32_t first
     for (uint32_t k = 0; k < n; k++) s->rows[first + k].factor = x[k];
 }
 
-static float power(float x, uint32_t n) {
-    float p = 1;
-    for (; n > 0; n--) p *= x;
-    return p;
-}
-
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                   uint32_t j, uint32_t rank) {
+                   uint32_t j, float near) {
     const struct model_params *p = t->params;
     double half_life = (double)(kind == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms : p->pair_half_life_ms);
     double shift = (double)s->clock_ms / (double)p->count_half_life_ms;
@@ -124,16 +118,14 @@ void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind k
     measure_fresh(s, t, first, shift);
     float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / half_life);
     float scale = p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);
-    float rank_weight = power(p->neighbour_decay, rank);
     for (uint32_t k = 0; k < n; k++) x[k] = 1 + scale * list->weight[k] * s->rows[s->at[k]].factor;
     fm_logf_n(x, n);
-    for (uint32_t k = 0; k < n; k++)
-        x[k] = s->rows[s->at[k]].generation == list->generation[k] ? rank_weight * x[k] : 0;
+    for (uint32_t k = 0; k < n; k++) x[k] = s->rows[s->at[k]].generation == list->generation[k] ? near * x[k] : 0;
 }
 
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                    uint32_t j, uint32_t rank) {
-    terms_measure(s, t, kind, list, j, rank);
+                    uint32_t j, float near) {
+    terms_measure(s, t, kind, list, j, near);
     for (uint32_t k = 0; k < list->n; k++) s->rows[s->at[k]].value[kind] += s->numbers[k];
 }
 

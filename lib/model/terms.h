@@ -1,8 +1,9 @@
 /* The terms of a score beside the embeddings, for the few items that have any: neighbours of a user's recent items.
  *
- *   f_u(i) = sum_j kappa^rank_j * log(1 + c * F_ji(t) / ((N_j(t) + s) * (1 + N_i(t))^a))
+ *   f_u(i) = sum_j near_j * log(1 + c * F_ji(t) / ((N_j(t) + s) * (1 + N_i(t))^a))
  *
- * over the newest params.neighbour_history items j of the user, newest first (rank 0), with F the decayed count of i
+ * over the newest params.neighbour_history items j of the user, near_j = kappa^(his events since) / sqrt(items of that
+ * event), with F the decayed count of i
  * after j (forward), G of i before j (backward), D of i right after j (successor), N the decayed count of an item's
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
@@ -67,14 +68,14 @@ void terms_begin(struct terms *s, int64_t clock_ms);
 /* The row's terms, zeros when it had none; at most cap rows between two terms_begin. */
 struct terms_row *terms_at(struct terms *s, uint32_t row);
 
-/* What list (row `kind` of history item j, of the given rank) says: the share of entry k in the term of item
+/* What list (row `kind` of history item j, which counts near) says: the share of entry k in the term of item
  * list->row[k] goes into s->numbers[k], 0 for items that are gone, and its place in s->rows into s->at[k]. Any thread.
  */
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                   uint32_t j, uint32_t rank);
+                   uint32_t j, float near);
 /* The same, added to the terms of the items. */
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
-                    uint32_t j, uint32_t rank);
+                    uint32_t j, float near);
 
 /* Sets the sums: weight (TERMS) times value, added in the order of the terms. */
 void terms_weigh(struct terms *s, const float *weight);

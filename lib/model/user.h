@@ -18,15 +18,16 @@
 #include "lib/model/params.h"
 
 struct user_entry { /* one item the user has used, oldest first; or one that was shown to him, newest first */
-    uint32_t row : 31;
-    uint32_t apart : 1;  /* he has it, and it is no part of his history */
-    uint16_t generation; /* of the item row, low 16 bits: an entry of another generation names an erased item */
-    uint16_t types;      /* bit per event type */
+    uint32_t row : 30;
+    uint32_t together : 1; /* came with the same event as the entry before it */
+    uint32_t apart : 1;    /* he has it, and it is no part of his history */
+    uint16_t generation;   /* of the item row, low 16 bits: an entry of another generation names an erased item */
+    uint16_t types;        /* bit per event type */
     uint64_t time_ms : 48;
     uint64_t count : 16;
 };
 
-#define USER_ROW_BITS 0x7fffffffu /* of an item row in an entry */
+#define USER_ROW_BITS 0x3fffffffu /* of an item row in an entry */
 
 struct user_row {            /* immutable once published */
     uint64_t interval;       /* checkpoint interval in which it was made */

@@ -20,7 +20,7 @@ static float bits_float(uint32_t bits) {
 
 static void encode_entries(const struct user_entry *entries, uint32_t n, struct buf *out) {
     for (uint32_t k = 0; k < n; k++) {
-        buf_put_u32(out, entries[k].row | (uint32_t)entries[k].apart << 31);
+        buf_put_u32(out, entries[k].row | (uint32_t)entries[k].together << 30 | (uint32_t)entries[k].apart << 31);
         buf_put_u16(out, entries[k].generation);
         buf_put_u16(out, entries[k].types);
         buf_put_u64(out, (uint64_t)entries[k].count << 48 | entries[k].time_ms);
@@ -31,7 +31,8 @@ static void decode_entries(struct cursor *c, struct user_entry *entries, uint32_
     for (uint32_t k = 0; k < n; k++) {
         uint32_t row = cursor_u32(c);
         entries[k].row = row & USER_ROW_BITS;
-        entries[k].apart = (row & ~USER_ROW_BITS) != 0;
+        entries[k].together = (row >> 30 & 1u) != 0;
+        entries[k].apart = row >> 31 != 0;
         entries[k].generation = cursor_u16(c);
         entries[k].types = cursor_u16(c);
         uint64_t w = cursor_u64(c);

@@ -9,13 +9,26 @@
 
 #define ORACLE_DIM 32
 
-/* sum_j kappa^rank log(1 + c F_ji / ((N_j + s) (1 + N_i)^a)) from its definition, in double. */
+/* The event of each of the newest params.neighbour_history entries, counted from the newest: into event[j] for entry
+ * n - 1 - j. Their number. */
+static inline uint32_t oracle_events(const struct model *m, const struct user_entry *entries, uint32_t n,
+                                     uint32_t *event) {
+    uint32_t most = n < m->params.neighbour_history ? n : m->params.neighbour_history;
+    for (uint32_t j = 0; j < most; j++) event[j] = j == 0 ? 0 : event[j - 1] + !entries[n - j].together;
+    return most;
+}
+
+/* sum_j kappa^event_j / sqrt(n of the event) log(1 + c F_ji / ((N_j + s) (1 + N_i)^a)) from its definition, in double.
+ */
 static inline double oracle_neighbours(struct model *m, enum neighbour_kind kind, const struct user_entry *entries,
                                        uint32_t n, uint32_t item_row) {
     const struct items *t = m->items;
-    double sum = 0, weight = 1, day = (double)m->params.count_half_life_ms;
-    for (uint32_t j = n, rank = 0; j-- > 0 && rank < m->params.neighbour_history;
-         rank++, weight *= (double)m->params.neighbour_decay) {
+    double sum = 0, day = (double)m->params.count_half_life_ms;
+    uint32_t event[MODEL_MAX_HISTORY], most = oracle_events(m, entries, n, event);
+    for (uint32_t rank = 0; rank < most; rank++) {
+        uint32_t j = n - 1 - rank, same = 0;
+        for (uint32_t o = 0; o < most; o++) same += event[o] == event[rank];
+        double weight = pow((double)m->params.neighbour_decay, event[rank]) / sqrt(same);
         struct neighbour_list list;
         const struct item_head *from = item_head(t, entries[j].row), *to = item_head(t, item_row);
         assert_int_equal(neighbours_peek(m->neighbours, kind, entries[j].row, &list, NULL), 0);

@@ -77,7 +77,7 @@ static struct history random_history(uint64_t seed, uint32_t n_items) {
     for (uint32_t k = 0; k < n; k++) {
         char id[16];
         snprintf(id, sizeof id, "i%u", (unsigned)(draw_bits(32, 64 * seed + k) % n_items));
-        if (row_of(id) != ITEM_NONE) h.parts[h.n_known++] = (struct history_part){row_of(id), 0};
+        if (row_of(id) != ITEM_NONE) h.parts[h.n_known++] = (struct history_part){.row = row_of(id)};
     }
     return h;
 }

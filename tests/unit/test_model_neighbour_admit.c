@@ -8,7 +8,7 @@
 
 #include "tests/unit/neighbour_world.h"
 
-#define CACHE 2000u /* bytes: 19 rows of one entry */
+#define CACHE 1700u /* bytes: 19 rows of one entry */
 
 static struct world_backing backing;
 

@@ -18,6 +18,7 @@
 
 static double twin[NEIGHBOUR_KINDS][ITEMS][ITEMS]; /* decayed to the newest event */
 static uint32_t past[USERS][200], n_past[USERS];   /* oldest first, each item once */
+static uint32_t since[USERS][200], n_events;       /* the event that the item came with last */
 
 static void twin_add(enum neighbour_kind kind, uint32_t a, uint32_t b, double w) { twin[kind][a][b] += w; }
 
@@ -27,29 +28,45 @@ static void twin_decay(double days) {
             twin[kind][k / ITEMS][k % ITEMS] *= exp2(-days / (kind == NEIGHBOUR_SUCCESSOR ? 1 : 90));
 }
 
+/* kappa^(events since) / sqrt(items of the event), of the newest 10 items of the first `before`: for the one at q. */
+static double twin_near(uint32_t user, uint32_t before, uint32_t q) {
+    const uint32_t *event = since[user];
+    uint32_t same = 0, newer = 0, from = before > 10 ? before - 10 : 0;
+    for (uint32_t o = from; o < before; o++) {
+        same += event[o] == event[q];
+        newer += o > q && event[o] != event[o - 1];
+    }
+    return pow(0.6, newer) / sqrt(same);
+}
+
 static void twin_learn(uint32_t user, const uint32_t *items, uint32_t n) {
-    uint32_t *h = past[user], before = n_past[user];
+    uint32_t *h = past[user], *event = since[user], before = n_past[user];
+    n_events++;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t at = 0, all = n_past[user];
         while (at < all && h[at] != items[k]) at++;
         if (at == all) {
-            double w = 1;
             for (uint32_t q = all, most = 0; q-- > before && most < 10; most++) {
                 twin_add(NEIGHBOUR_FORWARD, h[q], items[k], 0.1);
                 twin_add(NEIGHBOUR_FORWARD, items[k], h[q], 0.1);
                 twin_add(NEIGHBOUR_BACKWARD, h[q], items[k], 0.1);
                 twin_add(NEIGHBOUR_BACKWARD, items[k], h[q], 0.1);
             }
-            for (uint32_t q = before, rank = 0; q-- > 0 && rank < 10; rank++, w *= 0.6) {
+            for (uint32_t q = before, rank = 0; q-- > 0 && rank < 10; rank++) {
+                double w = twin_near(user, before, q);
                 twin_add(NEIGHBOUR_FORWARD, h[q], items[k], w);
                 twin_add(NEIGHBOUR_BACKWARD, items[k], h[q], w);
-                if (rank == 0) twin_add(NEIGHBOUR_SUCCESSOR, h[q], items[k], 1);
+                if (event[q] == event[before - 1]) twin_add(NEIGHBOUR_SUCCESSOR, h[q], items[k], w);
             }
         } else {
             before -= at < before;
-            for (; at + 1 < all; at++) h[at] = h[at + 1];
+            for (; at + 1 < all; at++) {
+                h[at] = h[at + 1];
+                event[at] = event[at + 1];
+            }
             n_past[user]--;
         }
+        event[n_past[user]] = n_events;
         h[n_past[user]++] = items[k];
     }
 }

@@ -83,12 +83,12 @@ static struct world {
 static struct slice item(int i) { return slice_str(w.names[i]); }
 
 static void learn(const char *user, int i, uint32_t type, uint64_t offset) {
-    struct slice items[1] = {item(i)};
+    struct slice items[3] = {item(i), item((i + 1) % ITEMS), item((i + 2) % ITEMS)};
     struct model_event ev = {.place = {.source = 1, .offset = offset},
                              .type = type,
                              .user = slice_str(user),
                              .items = items,
-                             .n_items = 1,
+                             .n_items = offset % 7 == 3 ? 3 : 1,
                              .ts_ms = START + (int64_t)offset * 100};
     assert_int_equal(model_learn(w.m, &ev, NULL), 0);
 }

@@ -222,6 +222,71 @@ static void weights_of_single_events(void **state) {
     }
 }
 
+static void expect_near(unsigned user, const unsigned *items, const double *near, size_t n) {
+    struct history h = history_now(user);
+    assert_int_equal(h.n_known, n);
+    for (size_t k = 0; k < n; k++) {
+        assert_int_equal(h.parts[k].row, row_of(items[k]));
+        assert_true(fabs((double)h.parts[k].near - near[k]) < 1e-6);
+    }
+}
+
+static void basket(uint64_t n, unsigned user, const unsigned *items, size_t count, uint32_t type) {
+    char u[16], names[8][16];
+    struct slice ids[8];
+    for (size_t k = 0; k < count; k++) ids[k] = taste_id(names[k], 'i', items[k]);
+    struct model_event ev = {.place = {.source = 1, .offset = n},
+                             .type = type,
+                             .user = taste_id(u, 'u', user),
+                             .items = ids,
+                             .n_items = (uint32_t)count,
+                             .ts_ms = m->clock_ms};
+    assert_int_equal(model_learn(m, &ev, NULL), 0);
+    model_publish(m);
+}
+
+/* A basket is one moment: for neighbours its items count alike, however long it is, and an item that comes again leaves
+ * its basket. */
+static void items_of_one_event_count_alike(void **state) {
+    (void)state;
+    struct model_params p = taste_params();
+    p.history = 20;
+    p.neighbour_history = 6;
+    p.neighbour_decay = 0.5f;
+    begin(p);
+    const double third = 1 / sqrt(3), half = 1 / sqrt(2);
+    event(1, 900, 1, CLICK, 1000);
+    basket(2, 900, (const unsigned[]){2, 3, 4}, 3, CLICK);
+    expect_near(900, (const unsigned[]){4, 3, 2, 1}, (const double[]){third, third, third, 0.5}, 4);
+    assert_int_equal(history_now(900).n_newest, 3);
+    event(3, 900, 5, CLICK, 1000); /* the same time, another event */
+    expect_near(900, (const unsigned[]){5, 4, 3, 2, 1}, (const double[]){1, third / 2, third / 2, third / 2, 0.25}, 5);
+    assert_int_equal(history_now(900).n_newest, 1);
+    event(4, 900, 2, CLICK, 1000); /* the first of the basket leaves it */
+    expect_near(900, (const unsigned[]){2, 5, 4, 3, 1}, (const double[]){1, 0.5, half / 4, half / 4, 0.125}, 5);
+    event(5, 900, 4, DISLIKE, 1000); /* of the two that are left one is not wanted: the others stay apart */
+    expect_near(900, (const unsigned[]){2, 5, 3, 1}, (const double[]){1, 0.5, 0.25, 0.125}, 4);
+    basket(6, 900, (const unsigned[]){6, 7, 6, 3}, 4, CLICK); /* beyond neighbour_history nothing counts */
+    expect_near(900, (const unsigned[]){3, 6, 7, 2, 5, 1}, (const double[]){third, third, third, 0.5, 0.25, 0.125}, 6);
+    event(7, 900, 8, CLICK, 1000);
+    expect_near(900, (const unsigned[]){8, 3, 6, 7, 2, 5, 1},
+                (const double[]){1, third / 2, third / 2, third / 2, 0.25, 0.125, 0}, 7);
+
+    struct buf stored; /* which items came together is stored */
+    struct user_row *back;
+    buf_init(&stored, 1 << 20);
+    user_encode(user_of(900), m->params.dim, &stored);
+    struct user_backing backing = {give, &stored};
+    struct model *other;
+    assert_int_equal(model_new(&m->params, m->kernel, 64u << 20, &backing, 2, &other, NULL), 0);
+    assert_int_equal(users_load(other->users, slice_str("u900"), &back, NULL), 0);
+    assert_memory_equal(user_entries(back, m->params.dim), user_entries(user_of(900), m->params.dim),
+                        back->n * sizeof(struct user_entry));
+    mem_free(back);
+    model_free(other);
+    buf_free(&stored);
+}
+
 /* What stays apart is had and counted, and is no part of the history; an item that is one keeps its place. */
 static void items_apart_from_the_history(void **state) {
     (void)state;
@@ -302,6 +367,7 @@ int main(void) {
         cmocka_unit_test_teardown(weights_of_single_events, end),
         cmocka_unit_test_teardown(items_apart_from_the_history, end),
         cmocka_unit_test_teardown(baskets_apart, end),
+        cmocka_unit_test_teardown(items_of_one_event_count_alike, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
