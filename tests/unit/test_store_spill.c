@@ -200,7 +200,10 @@ static void test_a_kill_in_the_middle_leaves_the_old_state(void **state) {
     store_close(s);
 }
 
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak)); /* the sanitizers' own allocators */
+
 static size_t allocated(void) {
+    if (__sanitizer_get_current_allocated_bytes) return __sanitizer_get_current_allocated_bytes();
     struct mallinfo2 m = mallinfo2();
     return m.uordblks + m.hblkhd;
 }
@@ -224,7 +227,6 @@ static void test_memory_is_bounded_and_comes_back(void **state) {
     }
     size_t often = allocated();
     store_close(s);
-    if (once == before) skip(); /* an allocator that does not tell */
     assert_in_range(once - before, BOUND / 2, 4 * BOUND);
     assert_true(often < once + BOUND);
 }
@@ -244,7 +246,6 @@ static void test_memory_of_large_values_is_bounded(void **state) {
     }
     assert_int_equal(store_commit(t, &e), 0);
     store_close(s);
-    if (most == 0) skip();
     assert_in_range(most, BOUND / 2, 4 * BOUND);
 }
 
