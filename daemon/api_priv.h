@@ -75,8 +75,9 @@ struct api_seat { /* one answering thread; handlers get it as arg */
     char as_of[34];            /* in quotes, or null */
 
     /* scratch of one request */
-    char user[REQUEST_MAX_ID + 1], item[REQUEST_MAX_ID + 1], history_text[API_LIST_TEXT], exclude_text[API_LIST_TEXT];
-    struct slice history[API_MAX_LIST], exclude[API_MAX_LIST];
+    char user[REQUEST_MAX_ID + 1], item[REQUEST_MAX_ID + 1], history_text[API_LIST_TEXT], exclude_text[API_LIST_TEXT],
+        cart_text[API_LIST_TEXT];
+    struct slice history[API_MAX_LIST], exclude[API_MAX_LIST], cart[API_MAX_LIST];
 };
 
 int api_seat_new(struct api *a, enum api_listener listener, struct event_base *base, unsigned reader,

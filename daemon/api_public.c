@@ -61,14 +61,16 @@ API_HANDLER(api_get_recommend) {
     struct recommend_request q = {.wall_ms = clock_wall_ms()};
     int64_t k = default_k(s);
     size_t most = max_items(s) < API_MAX_LIST ? max_items(s) : API_MAX_LIST;
-    if (!api_known_params(x, r, "user,k,exclude,history,keep_used,explain")) return;
+    if (!api_known_params(x, r, "user,k,exclude,history,cart,keep_used,explain")) return;
     if (api_param_id(x, r, "user", s->user, &q.user) < 0) return;
     if (api_param_int(x, r, "k", 1, max_k(s), &k) < 0) return;
     if (api_param_flag(x, r, "keep_used", &q.keep_used) < 0) return;
     if (api_param_flag(x, r, "explain", &q.explain) < 0) return;
     if (api_param_list(x, r, "exclude", s->exclude_text, s->exclude, most, &q.n_exclude) < 0) return;
     if (api_param_list(x, r, "history", s->history_text, s->history, most, &q.n_history) < 0) return;
+    if (api_param_list(x, r, "cart", s->cart_text, s->cart, most, &q.n_cart) < 0) return;
     q.k = (uint32_t)k;
+    q.cart = s->cart;
     q.exclude = s->exclude;
     q.history = s->history;
     answer(x, s, &q, false);
@@ -96,6 +98,8 @@ static void post(struct http_exchange *x, const struct http_request *r, struct a
     struct recommend_request q = {.user = body.user,
                                   .history = body.history,
                                   .n_history = body.n_history,
+                                  .cart = body.cart,
+                                  .n_cart = body.n_cart,
                                   .exclude = body.exclude,
                                   .n_exclude = body.n_exclude,
                                   .only = body.items,

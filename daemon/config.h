@@ -45,7 +45,7 @@ struct config {
     bool verify_at_start;
 
     int64_t dim, seed, max_items, user_items, negatives, recent_events, history;
-    double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, lambda[3],
+    double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, lambda[4],
         mu[CONFIG_TRENDS];
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;

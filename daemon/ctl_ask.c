@@ -89,8 +89,9 @@ static void start_path(struct buf *path, const char *route) {
     buf_add_str(path, route);
 }
 
-static const struct option list_options[] = {
-    {"k", 1, NULL, 'k'}, {"history", 1, NULL, 'H'}, {"exclude", 1, NULL, 'x'}, {"keep-used", 0, NULL, 'K'}, CTL_LONG};
+static const struct option list_options[] = {{"k", 1, NULL, 'k'},         {"history", 1, NULL, 'H'},
+                                             {"exclude", 1, NULL, 'x'},   {"cart", 1, NULL, 'C'},
+                                             {"keep-used", 0, NULL, 'K'}, CTL_LONG};
 
 /* Options of a list, written into the query; which: the letters allowed. -1: go on. */
 static int list_query(struct ctl *c, int argc, char **argv, const char *help, const char *which, struct buf *path) {
@@ -100,7 +101,7 @@ static int list_query(struct ctl *c, int argc, char **argv, const char *help, co
             printf("%s\n" CTL_OPTIONS_HELP, help);
             return CTL_DONE;
         }
-        if (strchr("kHxK", opt) && !strchr(which, opt)) {
+        if (strchr("kHxCK", opt) && !strchr(which, opt)) {
             ctl_say("%s has no such option", argv[0]);
             return CTL_BAD_USE;
         }
@@ -109,6 +110,8 @@ static int list_query(struct ctl *c, int argc, char **argv, const char *help, co
             ctl_add_query(path, "k", optarg);
         else if (opt == 'H')
             ctl_add_query(path, "history", optarg);
+        else if (opt == 'C')
+            ctl_add_query(path, "cart", optarg);
         else if (opt == 'x')
             ctl_add_query(path, "exclude", optarg);
         else if (opt == 'K')
@@ -125,14 +128,16 @@ int ctl_recommend(int argc, char **argv) {
     start_path(&path, "/v1/recommend");
     int rc =
         list_query(&c, argc, argv,
-                   "usage: rankctl recommend [USER] [-k N] [--history ITEM,..] [--exclude ITEM,..] [--keep-used]\n\n"
+                   "usage: rankctl recommend [USER] [-k N] [--history ITEM,..] [--cart ITEM,..] [--exclude ITEM,..]\n"
+                   "                         [--keep-used]\n\n"
                    "The items the user is likely to want next, best first. Without USER: for an anonymous visitor\n"
                    "with the given history.\n\n"
                    "  -k N                   how many (default 20)\n"
                    "  --history ITEM,..      items just touched, oldest first\n"
+                   "  --cart ITEM,..         items in the cart: what goes with them, without them\n"
                    "  --exclude ITEM,..      items that must not come\n"
                    "  --keep-used            items the user had may come\n",
-                   "kHxK", &path);
+                   "kHxCK", &path);
     if (rc < 0 && argc - optind > 1) {
         ctl_say("one user is wanted");
         rc = CTL_BAD_USE;

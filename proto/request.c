@@ -86,6 +86,7 @@ static int read_field(struct parser *p, const char *name, const json_t *value) {
     bool all = p->kind == REQUEST_RECOMMEND, none = json_is_null(value);
     if (strcmp(name, "user") == 0) return none ? 0 : read_id(p, "user", value, &p->r.user);
     if (strcmp(name, "items") == 0) return none ? 0 : read_list(p, "items", value, &p->r.items, &p->r.n_items);
+    if (strcmp(name, "cart") == 0) return none ? 0 : read_list(p, "cart", value, &p->r.cart, &p->r.n_cart);
     if (strcmp(name, "history") == 0) return none ? 0 : read_list(p, "history", value, &p->r.history, &p->r.n_history);
     if (all && strcmp(name, "exclude") == 0)
         return none ? 0 : read_list(p, "exclude", value, &p->r.exclude, &p->r.n_exclude);
@@ -95,13 +96,13 @@ static int read_field(struct parser *p, const char *name, const json_t *value) {
     char field[64];
     snprintf(field, sizeof field, "%s", name);
     return err_set(p->e, ERR_MISMATCH, field, "unknown field \"%s\"; known: %s", field,
-                   all ? "user, history, exclude, items, k, keep_used, explain" : "user, items, history");
+                   all ? "user, history, cart, exclude, items, k, keep_used, explain" : "user, items, history, cart");
 }
 
 /* How many slices and integer texts the fields may need; lists past their limit are refused before any of it is used.
  */
 static size_t count_ids(const json_t *root, size_t most) {
-    static const char *const lists[] = {"history", "exclude", "items"};
+    static const char *const lists[] = {"history", "cart", "exclude", "items"};
     size_t n = 1; /* the user */
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         size_t size = json_array_size(json_object_get(root, lists[i]));

@@ -1,8 +1,8 @@
 /* The JSON body of POST /v1/recommend and POST /v1/score, decoded and checked.
  *
- * {"user":ID,"history":[ID,..],"exclude":[ID,..],"items":[ID,..],"k":N,"keep_used":BOOL,"explain":BOOL}; null stands
- * for absent. An id is text of 1 to 256 bytes of strict UTF-8 without NUL, or an integer, taken as its decimal text.
- * Unknown and repeated names are refused. Thread-safe. */
+ * {"user":ID,"history":[ID,..],"cart":[ID,..],"exclude":[ID,..],"items":[ID,..],"k":N,"keep_used":BOOL,"explain":BOOL};
+ * null stands for absent. An id is text of 1 to 256 bytes of strict UTF-8 without NUL, or an integer, taken as its
+ * decimal text. Unknown and repeated names are refused. Thread-safe. */
 #ifndef RANKD_PROTO_REQUEST_H
 #define RANKD_PROTO_REQUEST_H
 
@@ -18,7 +18,7 @@
 
 enum request_kind {
     REQUEST_RECOMMEND, /* every field is optional */
-    REQUEST_SCORE,     /* user, items (needed) and history */
+    REQUEST_SCORE,     /* user, items (needed), history and cart */
 };
 
 struct request_limits {
@@ -27,9 +27,9 @@ struct request_limits {
 };
 
 struct request {
-    struct slice user;                             /* empty when absent */
-    const struct slice *history, *exclude, *items; /* NULL when absent, not NULL when empty */
-    size_t n_history, n_exclude, n_items;
+    struct slice user;                                    /* empty when absent */
+    const struct slice *history, *cart, *exclude, *items; /* NULL when absent, not NULL when empty */
+    size_t n_history, n_cart, n_exclude, n_items;
     uint32_t k; /* 0 when absent, else 1 to max_k */
     bool keep_used, explain;
     void *json, *memory; /* what the slices point into; private */

@@ -32,7 +32,7 @@ void blend_init(struct blend *b, const struct model_params *p) {
 
 uint32_t blend_bucket(uint32_t n_history, int64_t since_ms) {
     uint32_t length = n_history <= 2 ? n_history : n_history <= 4 ? 3 : n_history <= 10 ? 4 : 5;
-    return length + (n_history && since_ms > BLEND_AWAY_MS ? BLEND_BUCKETS / 2 : 0);
+    return length + (n_history && since_ms > BLEND_AWAY_MS ? BLEND_USERS / 2 : 0);
 }
 
 const float *blend_weights(const struct blend *b, uint32_t bucket) {

@@ -30,7 +30,9 @@
 #include "lib/model/params.h"
 #include "lib/model/terms.h"
 
-#define BLEND_BUCKETS 12u /* history of 0, 1, 2, 3-4, 5-10, more; last event within BLEND_AWAY_MS, or not */
+#define BLEND_USERS   12u /* buckets: history of 0, 1, 2, 3-4, 5-10, more; last event within BLEND_AWAY_MS, or not */
+#define BLEND_CART    BLEND_USERS /* the bucket of requests with a cart, whatever the history */
+#define BLEND_BUCKETS (BLEND_USERS + 1)
 #define BLEND_AWAY_MS (30 * 60 * 1000)
 #define BLEND_OTHERS  50u /* best others that a target is compared with */
 #define BLEND_REACH   500u

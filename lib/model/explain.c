@@ -7,9 +7,9 @@
 
 struct explain {
     float (*term)[TERMS]; /* (n, TERMS) shares */
-    float *part;          /* (n, n_parts) shares of the history's items */
+    float *part;          /* (n, n_parts) shares of the items of history and cart */
     size_t n, n_parts, cap;
-    uint32_t rows[MODEL_MAX_HISTORY]; /* (n_parts) of the history */
+    uint32_t *rows; /* (n_parts) of the history, then of the cart */
 };
 
 struct explain *explain_new(void) {
@@ -20,19 +20,22 @@ void explain_free(struct explain *x) {
     if (!x) return;
     mem_free(x->term);
     mem_free(x->part);
+    mem_free(x->rows);
     mem_free(x);
 }
 
 static int room(struct explain *x, size_t n, size_t n_parts, struct err *e) {
     x->n = n;
     x->n_parts = n_parts;
-    if (n * (n_parts + 1) <= x->cap) return 0;
-    size_t cap = n * (n_parts + 1);
+    size_t cap = (n + 1) * (n_parts + 1);
+    if (cap <= x->cap) return 0;
     void *term = mem_realloc(x->term, cap * sizeof *x->term);
     if (term) x->term = term;
     void *part = mem_realloc(x->part, cap * sizeof *x->part);
     if (part) x->part = part;
-    if (!term || !part) return err_set(e, ERR_NOMEM, NULL, "no memory to explain %zu items", n);
+    uint32_t *rows = mem_realloc(x->rows, cap * sizeof *x->rows);
+    if (rows) x->rows = rows;
+    if (!term || !part || !rows) return err_set(e, ERR_NOMEM, NULL, "no memory to explain %zu items", n);
     x->cap = cap;
     return 0;
 }
@@ -65,29 +68,33 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
     }
 }
 
-/* What one neighbour row adds to the hits that are in it. */
-static void explain_list(struct explain *x, const struct explain_moment *at, enum neighbour_kind kind, uint32_t rank,
-                         const struct topk_hit *hits) {
+/* What one neighbour row, that of part k, adds to the hits that are in it. */
+static int explain_list(struct explain *x, const struct explain_moment *at, enum neighbour_kind kind, uint32_t k,
+                        float near, const struct topk_hit *hits, struct err *e) {
     struct terms *s = at->terms;
-    terms_measure(s, at->model->items, kind, &s->list, x->rows[rank], at->history->parts[rank].near);
-    for (uint32_t k = 0; k < s->list.n; k++)
+    int rc = neighbours_read(at->model->neighbours, at->reader, kind, x->rows[k], &s->list, e);
+    if (rc < 0) return rc;
+    terms_measure(s, at->model->items, kind, &s->list, x->rows[k], near);
+    for (uint32_t entry = 0; entry < s->list.n; entry++)
         for (size_t i = 0; i < x->n; i++)
-            if (hits[i].row == s->list.row[k]) x->part[i * x->n_parts + rank] += at->weight[kind] * s->numbers[k];
+            if (hits[i].row == s->list.row[entry]) x->part[i * x->n_parts + k] += at->weight[kind] * s->numbers[entry];
+    return 0;
 }
 
 int explain_rows(struct explain *x, const struct explain_moment *at, const struct topk_hit *hits, size_t n,
                  struct err *e) {
     const struct model_params *p = &at->model->params;
-    int rc = room(x, n, at->history->n_known, e);
+    size_t n_history = at->history->n_known, n_cart = at->n_cart < TERMS_CART ? at->n_cart : TERMS_CART;
+    int rc = room(x, n, n_history + n_cart, e);
     if (rc < 0) return rc;
-    for (size_t k = 0; k < x->n_parts; k++) x->rows[k] = at->history->parts[k].row;
+    for (size_t k = 0; k < n_history; k++) x->rows[k] = at->history->parts[k].row;
+    for (size_t k = 0; k < n_cart; k++) x->rows[n_history + k] = at->cart[k];
     for (size_t i = 0; i < n; i++) explain_dense(x, at, i, hits[i].row);
-    for (uint32_t rank = 0; rank < x->n_parts && rank < p->neighbour_history && rc == 0; rank++)
-        for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
-            rc = neighbours_read(at->model->neighbours, at->reader, (enum neighbour_kind)kind, x->rows[rank],
-                                 &at->terms->list, e);
-            if (rc == 0) explain_list(x, at, (enum neighbour_kind)kind, rank, hits);
-        }
+    for (uint32_t rank = 0; rank < n_history && rank < p->neighbour_history && rc == 0; rank++)
+        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY && rc == 0; kind++)
+            rc = explain_list(x, at, (enum neighbour_kind)kind, rank, at->history->parts[rank].near, hits, e);
+    for (uint32_t k = 0; k < n_cart && rc == 0; k++)
+        rc = explain_list(x, at, NEIGHBOUR_TOGETHER, (uint32_t)n_history + k, 1, hits, e);
     return rc;
 }
 

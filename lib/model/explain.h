@@ -17,7 +17,9 @@ struct explain_moment { /* what the answer was made from */
     const struct history *history;
     struct terms *terms; /* as the query used them; its lists are scratch */
     const struct topk_query *query;
-    const float *weight; /* (TERMS) */
+    const float *weight;  /* (TERMS) */
+    const uint32_t *cart; /* (n_cart) rows of the request's cart */
+    size_t n_cart;
 };
 
 /* Inside the epoch section, which is left while a neighbour row is read from the backing: ids found before are gone

@@ -51,25 +51,34 @@ void judge_free(struct judge *j) {
 
 static uint32_t n_candidates(const struct model *m) { return m->items->n_live + items_cold(m->items); }
 
+/* One in so many targets is ranked. */
+static uint32_t one_in(const struct model *m) {
+    uint32_t every = (n_candidates(m) + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
+    return every > 2 ? every : 2;
+}
+
+static bool may_be_ranked(const struct model *m, uint32_t row) {
+    return item_is_candidate(item_head(m->items, row)) && !used_has(m->used, row);
+}
+
 static bool chosen(const struct model *m, const struct model_event *ev, uint32_t index, uint32_t row) {
     struct draw_place place = ev->place;
     place.index = index;
-    uint32_t every = (n_candidates(m) + JUDGE_ITEMS - 1) / JUDGE_ITEMS;
-    if (draw_below(draw_bits(draw_key(m->params.seed, &place, DRAW_BLEND), 0), every > 2 ? every : 2) != 0)
-        return false;
-    return item_is_candidate(item_head(m->items, row)) && !used_has(m->used, row);
+    uint64_t key = draw_key(m->params.seed, &place, DRAW_BLEND);
+    return draw_below(draw_bits(key, 0), one_in(m)) == 0 && may_be_ranked(m, row);
 }
 
 /* The state before the event, as a request at its time would see it. */
 static int prepare(struct judge *j, const struct model *m, const struct user_row *user, const struct history *h,
-                   struct err *e) {
+                   const struct model_event *ev, struct err *e) {
     const struct model_params *p = &m->params;
     int rc = 0;
+    j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
     for (int k = 0; k < MODEL_TRENDS; k++) j->shift[k] = (double)j->clock_ms / (double)p->trend_half_life_ms[k];
     history_vector(h, m->items, m->kernel, user->n > 0 ? user->p : NULL, false, j->x);
     terms_begin(j->terms, j->clock_ms);
     for (uint32_t r = 0; r < h->n_known && r < p->neighbour_history && rc == 0; r++)
-        for (int kind = 0; kind < NEIGHBOUR_KINDS && rc == 0; kind++) {
+        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY && rc == 0; kind++) {
             rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, h->parts[r].row, &j->terms->list, e);
             if (rc == 0)
                 terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row,
@@ -239,10 +248,43 @@ static void note_case(struct quality_event *seen, const struct blend *b, uint32_
 
 static void note_event(const struct judge *j, struct model *m, const struct quality_event *seen, uint32_t bucket,
                        const struct model_event *ev) {
-    quality_note(&m->quality, seen, bucket % (BLEND_BUCKETS / 2), ev->type);
+    quality_note(&m->quality, seen, bucket % (BLEND_USERS / 2), ev->type);
     double difference = seen->model[QUALITY_NDCG] - seen->popular[QUALITY_NDCG];
     if (drift_note(&m->drift, hash_slice(ev->user), j->clock_ms, difference, seen->cases))
         neighbours_set_aged(m->neighbours, m->drift.aged_ms);
+}
+
+/* The rest of the basket as a cart: what stands together with it, and its items count as used. */
+static int fill_cart(struct judge *j, struct model *m, const uint32_t *rows, uint32_t n, uint32_t target,
+                     struct err *e) {
+    uint32_t in_cart = 0;
+    int rc = 0;
+    for (uint32_t k = 1; k < n && in_cart < TERMS_CART && rc == 0; k++) {
+        uint32_t row = rows[(target + k) % n];
+        if (row == rows[target] || used_has(m->used, row)) continue;
+        in_cart++;
+        used_add(m->used, row);
+        rc = neighbours_peek(m->neighbours, NEIGHBOUR_TOGETHER, row, &j->terms->list, e);
+        if (rc == 0) terms_add_list(j->terms, m->items, NEIGHBOUR_TOGETHER, &j->terms->list, row, 1);
+    }
+    return rc;
+}
+
+/* One item of a basket, drawn, is ranked once more as what the others in a cart ask for. */
+static int judge_cart(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
+                      const struct model_event *ev, const uint32_t *rows, bool prepared, struct err *e) {
+    struct ranks ranks = {BLEND_REACH, BLEND_CUT, QUALITY_CUT};
+    uint64_t key = draw_key(m->params.seed, &ev->place, DRAW_BLEND);
+    uint32_t target = draw_below(draw_bits(key, 1), (uint32_t)ev->n_items);
+    if (draw_below(draw_bits(key, 2), one_in(m)) != 0 || !may_be_ranked(m, rows[target])) return 0;
+    uint32_t used = m->used->n;
+    int rc = prepared ? 0 : prepare(j, m, user, h, ev, e);
+    if (rc == 0) rc = fill_cart(j, m, rows, (uint32_t)ev->n_items, target, e);
+    if (rc == 0) rc = judge_target(j, m, BLEND_CART, rows[target], &ranks, e);
+    m->used->n = used; /* what the cart held is used no more */
+    if (rc == 0)
+        blend_judge(&m->blend, BLEND_CART, 1, blend_gain(&m->blend, ranks.learned), blend_gain(&m->blend, ranks.start));
+    return rc;
 }
 
 int judge_event(struct judge *j, struct model *m, const struct user_row *user, const struct history *h,
@@ -256,11 +298,10 @@ int judge_event(struct judge *j, struct model *m, const struct user_row *user, c
         struct ranks ranks = {BLEND_REACH, BLEND_CUT, QUALITY_CUT};
         if (!chosen(m, ev, k, rows[k])) continue;
         if (n++ == 0) {
-            j->clock_ms = ev->ts_ms > m->clock_ms ? ev->ts_ms : m->clock_ms;
+            rc = prepare(j, m, user, h, ev, e);
             uint32_t length =
                 user_entries_since(user_entries(user, m->params.dim), user->n, drift_history_from(&m->drift));
             bucket = blend_bucket(length, j->clock_ms - user->last_ms);
-            rc = prepare(j, m, user, h, e);
         }
         if (rc == 0) rc = judge_target(j, m, bucket, rows[k], &ranks, e);
         if (rc < 0) return rc;
@@ -270,5 +311,5 @@ int judge_event(struct judge *j, struct model *m, const struct user_row *user, c
     }
     if (n > 0) blend_judge(&m->blend, bucket, n, learned, start);
     if (n > 0) note_event(j, m, &seen, bucket, ev);
-    return 0;
+    return rc == 0 && ev->n_items > 1 ? judge_cart(j, m, user, h, ev, rows, n > 0, e) : rc;
 }

@@ -28,7 +28,7 @@ int neighbours_new(const struct model_params *p, const struct neighbour_space *o
     s->period = 1;
     s->erasures = 1;
     s->interval = 1;
-    s->half_life_ms[NEIGHBOUR_FORWARD] = s->half_life_ms[NEIGHBOUR_BACKWARD] = (double)p->pair_half_life_ms;
+    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++) s->half_life_ms[kind] = (double)p->pair_half_life_ms;
     s->half_life_ms[NEIGHBOUR_SUCCESSOR] = (double)p->successor_half_life_ms;
     s->n_keys = (size_t)of->max_rows * NEIGHBOUR_KINDS;
     buf_init(&s->stored, STORED_LIMIT);

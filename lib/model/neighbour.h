@@ -30,7 +30,9 @@ enum neighbour_kind {
     NEIGHBOUR_FORWARD,   /* F_ab: a, then b */
     NEIGHBOUR_BACKWARD,  /* G_ab: b, then a */
     NEIGHBOUR_SUCCESSOR, /* D_ab: b right after a */
-    NEIGHBOUR_KINDS
+    NEIGHBOUR_TOGETHER,  /* T_ab = T_ba: in one event of several items */
+    NEIGHBOUR_KINDS,
+    NEIGHBOUR_OF_HISTORY = NEIGHBOUR_TOGETHER, /* kinds below are asked for items of a history, the last for a cart */
 };
 
 struct neighbour_list { /* a copy of one row; entries of erased items may be among them: compare generations */

@@ -33,6 +33,7 @@ int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *ro
     for (uint32_t k = 0; k < n && rc == 0; k++) {
         rc = neighbours_touch(s, NEIGHBOUR_BACKWARD, rows[k], before + inside, e);
         if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_FORWARD, rows[k], inside, e);
+        if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_TOGETHER, rows[k], inside, e);
     }
     return rc;
 }
@@ -55,6 +56,8 @@ void pairs_count(struct model *m, const struct history *h, const uint32_t *rows,
         neighbours_add(s, NEIGHBOUR_FORWARD, item, rows[k], inside, t_ms);
         neighbours_add(s, NEIGHBOUR_BACKWARD, item, rows[k], inside, t_ms);
         neighbours_add(s, NEIGHBOUR_BACKWARD, rows[k], item, inside, t_ms);
+        neighbours_add(s, NEIGHBOUR_TOGETHER, item, rows[k], w, t_ms);
+        neighbours_add(s, NEIGHBOUR_TOGETHER, rows[k], item, w, t_ms);
     }
     for (uint32_t r = 0; r < h->n_known && r < m->params.neighbour_history; r++) {
         float near = w * h->parts[r].near;

@@ -18,8 +18,9 @@ bool pairs_among(const uint32_t *rows, uint32_t n, uint32_t row); /* whether a r
 /* Learner. Counts item number `index` of the event's rows, with weight w and time t, as coming
  *   after each of the newest params.neighbour_history items of the history of before the event, h, with w times
  *   what that item counts (history_part.near; forward, backward), and right after those of the newest event
- * (successor); together with as many items of the same event before it, in both directions: w * params.basket_weight.
- */
+ *   (successor);
+ *   with as many items of the same event before it, in both directions: w * params.basket_weight as coming after
+ *   and before each other, and w as in one basket (together). */
 void pairs_count(struct model *m, const struct history *h, const uint32_t *rows, uint32_t index, float w, int64_t t_ms);
 
 #endif

@@ -28,7 +28,7 @@ struct recommend {
     size_t cap_hits;
     struct recommend_reason *reasons; /* (TOPK_MAX) once asked for */
     struct explain *explain;
-    struct rows excluded, only;
+    struct rows excluded, only, cart;
     struct history history;
     struct terms *terms;
     struct content *content;
@@ -73,6 +73,7 @@ void recommend_free(struct recommend *r) {
     explain_free(r->explain);
     mem_free(r->excluded.row);
     mem_free(r->only.row);
+    mem_free(r->cart.row);
     mem_free(r);
 }
 
@@ -80,7 +81,7 @@ static void enter(struct recommend *r) {
     CHECK(!r->inside);
     epoch_enter(r->model->epoch, r->reader);
     r->inside = true;
-    r->excluded.n = r->only.n = 0;
+    r->excluded.n = r->only.n = r->cart.n = 0;
 }
 
 void recommend_done(struct recommend *r) {
@@ -131,13 +132,13 @@ static int rows_add_ids(struct rows *rows, const struct items *t, const struct s
 
 static uint16_t generation_of(const struct items *t, uint32_t row) { return (uint16_t)item_generation(t, row); }
 
-/* The request's history as entries, oldest first; of ids given twice the newest counts. */
-static uint32_t history_entries(const struct items *t, const struct recommend_request *q, int64_t at_ms,
+/* Ids as entries of a history, oldest first; of ids given twice the newest counts. */
+static uint32_t history_entries(const struct items *t, const struct slice *ids, size_t n_ids, int64_t at_ms,
                                 struct user_entry *entries) {
     const struct model_params *p = t->params;
     uint32_t n = 0, most = history_most(t);
-    for (size_t i = q->n_history; i-- > 0 && n < most;) {
-        uint32_t row = items_find(t, q->history[i]), seen = 0;
+    for (size_t i = n_ids; i-- > 0 && n < most;) {
+        uint32_t row = items_find(t, ids[i]), seen = 0;
         if (row == ITEM_NONE) continue;
         while (seen < n && entries[most - 1 - seen].row != row) seen++;
         if (seen < n) continue;
@@ -189,20 +190,36 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
     int rc = 0;
     terms_begin(r->terms, taste->clock_ms);
     uint32_t n = r->history.n_known < most ? (uint32_t)r->history.n_known : most;
-    for (uint32_t k = 0; k < n * NEIGHBOUR_KINDS && rc == 0; k++) {
-        enum neighbour_kind kind = (enum neighbour_kind)(k % NEIGHBOUR_KINDS);
-        const struct history_part *part = &r->history.parts[k / NEIGHBOUR_KINDS];
+    for (uint32_t k = 0; k < n * NEIGHBOUR_OF_HISTORY && rc == 0; k++) {
+        enum neighbour_kind kind = (enum neighbour_kind)(k % NEIGHBOUR_OF_HISTORY);
+        const struct history_part *part = &r->history.parts[k / NEIGHBOUR_OF_HISTORY];
         for (uint32_t station = 0; station < 2; station++) {
             uint32_t ahead = k + AHEAD[station];
-            if (ahead < n * NEIGHBOUR_KINDS)
-                neighbours_prefetch_read(m->neighbours, (enum neighbour_kind)(ahead % NEIGHBOUR_KINDS),
-                                         r->history.parts[ahead / NEIGHBOUR_KINDS].row, (int)station);
+            if (ahead < n * NEIGHBOUR_OF_HISTORY)
+                neighbours_prefetch_read(m->neighbours, (enum neighbour_kind)(ahead % NEIGHBOUR_OF_HISTORY),
+                                         r->history.parts[ahead / NEIGHBOUR_OF_HISTORY].row, (int)station);
         }
         if (taste->weight[kind] == 0) continue;
         rc = neighbours_read(m->neighbours, r->reader, kind, part->row, &r->terms->list, e);
         if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, part->row, part->near);
     }
+    for (size_t k = 0; k < r->cart.n && k < TERMS_CART && taste->weight[TERM_TOGETHER] != 0 && rc == 0; k++) {
+        rc = neighbours_read(m->neighbours, r->reader, NEIGHBOUR_TOGETHER, r->cart.row[k], &r->terms->list, e);
+        if (rc == 0) terms_add_list(r->terms, m->items, NEIGHBOUR_TOGETHER, &r->terms->list, r->cart.row[k], 1);
+    }
     terms_weigh(r->terms, taste->weight);
+    return rc;
+}
+
+/* The rows of the cart, each once, and among the excluded ones. */
+static int cart_rows(struct recommend *r, const struct recommend_request *q, size_t *n_unknown, struct err *e) {
+    struct rows *cart = &r->cart, *used = &r->excluded;
+    int rc = rows_add_ids(cart, r->model->items, q->cart, q->n_cart, n_unknown, e);
+    if (rc < 0 || cart->n == 0) return rc;
+    rows_sort(cart);
+    rc = rows_room(used, cart->n, e);
+    if (rc == 0) memcpy(used->row + used->n, cart->row, cart->n * sizeof *cart->row);
+    if (rc == 0) used->n += cart->n;
     return rc;
 }
 
@@ -235,7 +252,8 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
         last_ms = user->last_ms;
     }
     if (n_used == 0) {
-        n_history = history_entries(t, q, taste->clock_ms, given);
+        n_history = history_entries(t, q->history, q->n_history, taste->clock_ms, given);
+        if (n_history == 0) n_history = history_entries(t, q->cart, q->n_cart, taste->clock_ms, given);
         history_of(&r->history, t, given, n_history, taste->clock_ms);
         last_ms = taste->clock_ms;
     }
@@ -243,10 +261,13 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     rc = rows_add_ids(used, t, q->history, q->n_history, &taste->n_unknown, e);
     if (rc < 0) goto out;
     if (q->keep_used) used->n = own_used;
+    rc = cart_rows(r, q, &taste->n_unknown, e);
+    if (rc < 0) goto out;
     if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
     float factor = history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
     for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */
-    blend_read(&m->blend, blend_bucket(n_history, taste->clock_ms - last_ms), taste->weight);
+    uint32_t bucket = r->cart.n > 0 ? BLEND_CART : blend_bucket(n_history, taste->clock_ms - last_ms);
+    blend_read(&m->blend, bucket, taste->weight);
     rc = fill_terms(r, taste, e);
     if (rc == 0) rc = content_fill(r->content, r->model, &r->history, taste->clock_ms, r->reader, e);
     content_weigh(r->content, taste->weight, atomic_load_explicit(&t->n_rows, memory_order_relaxed));
@@ -273,7 +294,7 @@ static int explain_hits(struct recommend *r, const struct topk_query *q, const s
     if (!r->reasons) r->reasons = mem_alloc(TOPK_MAX * sizeof *r->reasons);
     if (!r->explain) r->explain = explain_new();
     if (!r->reasons || !r->explain) return err_set(e, ERR_NOMEM, NULL, "no memory to explain an answer");
-    struct explain_moment at = {r->model, r->reader, &r->history, r->terms, q, taste->weight};
+    struct explain_moment at = {r->model, r->reader, &r->history, r->terms, q, taste->weight, r->cart.row, r->cart.n};
     return explain_rows(r->explain, &at, r->ranked, n, e);
 }
 

@@ -22,6 +22,10 @@ struct recommend_request {
      * history weight of the types. An id given twice counts where it is newest. */
     const struct slice *history;
     size_t n_history;
+    /* Item ids the visitor is about to buy together, in any order: what baskets had beside them is ranked by a term of
+     * its own, with weights of its own. Never answered. Without any history they are one too. */
+    const struct slice *cart;
+    size_t n_cart;
     const struct slice *exclude; /* item ids never answered; unknown ones are ignored */
     size_t n_exclude;
     const struct slice *only; /* rank these ids alone; unknown ones are left out and counted */
@@ -55,7 +59,7 @@ struct recommend_answer {
     const struct recommend_hit *hits;       /* (n), best first */
     const struct recommend_reason *reasons; /* (n) when asked for, else NULL */
     size_t n;
-    size_t n_unknown; /* ids of only or history that name no item */
+    size_t n_unknown; /* ids of only, history or cart that name no item */
     struct topk_work work;
 };
 

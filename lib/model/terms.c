@@ -11,8 +11,9 @@
 #define LN_2 0.69314718055994530942
 
 const char *terms_name(int term) {
-    static const char *const names[TERMS] = {"forward",      "backward",   "successor", "embedding",  "trend_short",
-                                             "trend_middle", "trend_long", "affinity",  "succession", "feature_trend"};
+    static const char *const names[TERMS] = {"forward",   "backward",    "successor",    "together",
+                                             "embedding", "trend_short", "trend_middle", "trend_long",
+                                             "affinity",  "succession",  "feature_trend"};
     return names[term];
 }
 
@@ -20,7 +21,7 @@ struct terms *terms_new(const struct model_params *p) {
     struct terms *s = mem_zalloc(sizeof *s);
     if (!s) return NULL;
     uint32_t slots = 16;
-    s->cap = p->neighbour_history * NEIGHBOUR_KINDS * p->neighbours + 1;
+    s->cap = (p->neighbour_history * NEIGHBOUR_OF_HISTORY + TERMS_CART) * p->neighbours + 1;
     while (slots < 2 * s->cap) slots *= 2;
     s->mask = slots - 1;
     s->log_slots = (uint32_t)__builtin_ctz(slots);

@@ -8,6 +8,9 @@
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
  *
+ * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
+ * baskets that held both.
+ *
  * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of
  * its item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in
  * several lists. */
@@ -26,6 +29,7 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERM_FORWARD = NEIGHBOUR_FORWARD,
        TERM_BACKWARD = NEIGHBOUR_BACKWARD,
        TERM_SUCCESSOR = NEIGHBOUR_SUCCESSOR,
+       TERM_TOGETHER = NEIGHBOUR_TOGETHER,
        TERMS_SPARSE,
        TERM_EMBEDDING = TERMS_SPARSE,
        TERM_TREND,
@@ -35,6 +39,8 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERM_FEATURE_TREND,
        TERMS,
 };
+
+#define TERMS_CART 30u /* most items of a cart that are asked for what goes with them */
 
 static_assert(TERMS == MODEL_TERMS, "params.h counts the terms");
 

@@ -39,7 +39,7 @@ static inline struct model_params bench_params(uint32_t n_items) {
                              .neighbour_shrink = 5,
                              .neighbour_popularity = 0.2f,
                              .basket_weight = 0.1f,
-                             .blend_start = {1, 0.5f, 0.1f, 0.3f, 0.02f, 0.01f, 0},
+                             .blend_start = {1, 0.5f, 0.1f, 1, 0.3f, 0.02f, 0.01f, 0},
                              .blend_step = 0.015f,
                              .blend_step_neighbours = 0.05f,
                              .types = {{.weight = 1, .history_weight = 1}},

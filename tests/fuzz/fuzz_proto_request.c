@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         must(r.k <= limits.max_k && r.user.n <= REQUEST_MAX_ID);
         check_ids(r.history, r.n_history, limits.max_items);
+        check_ids(r.cart, r.n_cart, limits.max_items);
         check_ids(r.exclude, r.n_exclude, limits.max_items);
         check_ids(r.items, r.n_items, limits.max_items);
         must(kind == REQUEST_RECOMMEND || (r.items && !r.exclude && r.k == 0 && !r.keep_used));

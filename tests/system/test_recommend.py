@@ -103,6 +103,30 @@ def test_anonymous_history(learned):
     assert items_of(other) != items_of(answer)
 
 
+def test_a_cart_brings_what_baskets_had_beside_it(rankd):
+    pairs = [("bread", "butter"), ("nuts", "bolts"), ("pen", "ink"), ("cup", "tea")]
+    events = []
+    for n in range(400):
+        a, b = pairs[n % 4]
+        events.append({"id": f"b{n}", "type": "purchase", "user": f"u{n}", "ts": 1700000000000 + n * 60000,
+                       "items": [{"item": a}, {"item": b}] if n % 8 < 4 else [{"item": b}, {"item": a}]})
+    rankd.send(events)
+    rankd.wait_learned(400)
+    for a, b in pairs:
+        for request in ({"cart": [a]}, {"user": "nobody yet", "cart": [a]}, {"user": "u0", "cart": [a], "keep_used": True}):
+            answer = rankd.post("/v1/recommend", {**request, "k": 3}).ok()
+            assert items_of(answer)[0] == b and a not in items_of(answer)
+        assert answer["basis"] == "personal"
+    assert rankd.post("/v1/recommend", {"cart": ["bread"]}).ok()["basis"] == "history"
+    assert items_of(rankd.get("/v1/recommend", cart="pen", k=1).ok()) == ["ink"]
+    hit = rankd.post("/v1/recommend", {"user": "nobody", "history": ["cup"], "cart": ["nuts", "gone"], "k": 1, "explain": True}).ok()
+    assert hit["unknown_items"] == 1
+    assert hit["items"][0]["item"] == "bolts" and hit["items"][0]["terms"]["together"] > 0
+    assert hit["items"][0]["because"][0]["item"] == "nuts"
+    scores = rankd.post("/v1/score", {"items": ["bolts", "ink"], "history": ["cup"], "cart": ["nuts"]}).ok()["items"]
+    assert scores[0]["score"] == hit["items"][0]["score"] > scores[1]["score"]
+
+
 def test_exclude_and_items(learned):
     first = items_of(learned.recommend("u3", k=5))
     rest = learned.post("/v1/recommend", {"user": "u3", "k": 5, "exclude": first[:2]}).ok()

@@ -70,7 +70,7 @@ static inline double oracle_score(struct model *m, const float *p, const struct 
         double trend = item_head(t, row)->trend[h] - (double)m->clock_ms / (double)m->params.trend_half_life_ms[h];
         score += (double)blend[TERM_TREND + h] * fmax(-8, trend);
     }
-    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
+    for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY; kind++)
         score += (double)blend[kind] * oracle_neighbours(m, (enum neighbour_kind)kind, entries, n, row);
     return score;
 }

@@ -241,7 +241,8 @@ static void test_rows_come_in_the_order_of_the_store(void **state) {
     memset(&backing, 0, sizeof backing);
     struct model *m = world_new(M, 64u << 20, &backing);
     for (uint32_t k = 0; k < WORLD_KEYS; k++)
-        world_add(m, (enum neighbour_kind)(k * 7 % NEIGHBOUR_KINDS), k * 13 % WORLD_ITEMS, 1, 1, T0);
+        world_add(m, (enum neighbour_kind)(k * 7 % WORLD_KEYS % NEIGHBOUR_KINDS), k * 7 % WORLD_KEYS / NEIGHBOUR_KINDS,
+                  1, 1, T0);
     (void)world_begin(m, &backing, true);
     neighbours_checkpoint_sort(m->neighbours);
     for (uint32_t k = 0; k < WORLD_KEYS; k++) {

@@ -51,6 +51,8 @@ static void twin_learn(uint32_t user, const uint32_t *items, uint32_t n) {
                 twin_add(NEIGHBOUR_FORWARD, items[k], h[q], 0.1);
                 twin_add(NEIGHBOUR_BACKWARD, h[q], items[k], 0.1);
                 twin_add(NEIGHBOUR_BACKWARD, items[k], h[q], 0.1);
+                twin_add(NEIGHBOUR_TOGETHER, h[q], items[k], 1);
+                twin_add(NEIGHBOUR_TOGETHER, items[k], h[q], 1);
             }
             for (uint32_t q = before, rank = 0; q-- > 0 && rank < 10; rank++) {
                 double w = twin_near(user, before, q);

@@ -67,7 +67,7 @@ static const struct model_params params = {
     .neighbour_shrink = 5,
     .neighbour_popularity = 0.2f,
     .basket_weight = 0.1f,
-    .blend_start = {1, 0.5f, 0.1f, 0.3f, 0.02f, 0.01f, 0},
+    .blend_start = {1, 0.5f, 0.1f, 1, 0.3f, 0.02f, 0.01f, 0},
     .blend_step = 0.015f,
     .blend_step_neighbours = 0.05f,
     .types = {{.weight = 1, .history_weight = 1}, {.weight = 2, .history_weight = 0.5f}},
@@ -200,7 +200,7 @@ static void explains_its_answers(void **state) {
         blend_read(&w.m->blend, blend_bucket(u->n, w.m->clock_ms - u->last_ms), blend);
         for (int f = 0; f < TERMS; f++) sum += (double)r->share[f];
         assert_true(fabs(sum - (double)a.hits[i].score) < 1e-5);
-        for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
+        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY; kind++)
             neighbours += (double)blend[kind] *
                           oracle_neighbours(w.m, (enum neighbour_kind)kind, user_entries(u, DIM), u->n, row);
         assert_true(fabs(neighbours - (double)(r->share[0] + r->share[1] + r->share[2])) < 1e-5);

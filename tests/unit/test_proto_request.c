@@ -22,15 +22,16 @@ static void all_fields(void **state) {
     struct request r;
     struct err e;
     char limit[REQUEST_LIMIT_TEXT];
-    assert_int_equal(
-        0,
-        parse("{\"user\":\"u\",\"history\":[\"a\",7],\"exclude\":[],\"items\":[\"\\u00e9\",-9223372036854775808,\"c\"],"
-              "\"k\":100,\"keep_used\":true}",
-              REQUEST_RECOMMEND, &r, limit, &e));
+    assert_int_equal(0, parse("{\"user\":\"u\",\"history\":[\"a\",7],\"cart\":[\"c\"],\"exclude\":[],\"items\":["
+                              "\"\\u00e9\",-9223372036854775808,\"c\"],"
+                              "\"k\":100,\"keep_used\":true}",
+                              REQUEST_RECOMMEND, &r, limit, &e));
     assert_true(slice_is(r.user, "u"));
     assert_int_equal(2, r.n_history);
     assert_true(slice_is(r.history[0], "a"));
     assert_true(slice_is(r.history[1], "7"));
+    assert_int_equal(1, r.n_cart);
+    assert_true(slice_is(r.cart[0], "c"));
     assert_non_null(r.exclude);
     assert_int_equal(0, r.n_exclude);
     assert_int_equal(3, r.n_items);
