@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "lib/base/fmath.h"
+#include "lib/model/neighbour.h"
 
 #define HOUR_MS    3600000
 #define FADE_HOUR  0.999   /* of the sums of an hour, per moment of that hour: some 1000 moments */
 #define FADE_ALL   0.99995 /* of the sums of all moments and of squares */
 #define WARM       200     /* moments after an alarm without one, so that something can be expected */
 #define DAYS_KNOWN 2
+_Static_assert(DRIFT_KINDS == NEIGHBOUR_KINDS, "drift.h counts the kinds");
+
 #define AGED_MOST  (INT64_MAX / 4)
 
 _Static_assert(sizeof(struct drift_view) == DRIFT_VIEW * sizeof(uint64_t), "published word by word");
@@ -49,7 +52,7 @@ static void forget(struct drift *d, int64_t clock_ms) {
     d->now.forgot++;
     d->forget_before_ms = clock_ms + 1; /* stamps can be coarse: rows of this one forget with their next */
     for (int k = 0; k < DRIFT_KINDS; k++) {
-        int64_t half_life_ms = k == DRIFT_KINDS - 1 ? p->successor_half_life_ms : p->pair_half_life_ms;
+        int64_t half_life_ms = k == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms : p->pair_half_life_ms;
         if (d->aged_ms[k] < AGED_MOST) d->aged_ms[k] += (int64_t)((double)half_life_ms * (double)p->drift_age);
     }
 }
