@@ -12,10 +12,9 @@
 #define FADE_ALL   0.99995 /* of the sums of all moments and of squares */
 #define WARM       200     /* moments after an alarm without one, so that something can be expected */
 #define DAYS_KNOWN 2
-_Static_assert(DRIFT_KINDS == NEIGHBOUR_KINDS, "drift.h counts the kinds");
-
 #define AGED_MOST  (INT64_MAX / 4)
 
+_Static_assert(DRIFT_KINDS == NEIGHBOUR_KINDS, "drift.h counts the kinds");
 _Static_assert(sizeof(struct drift_view) == DRIFT_VIEW * sizeof(uint64_t), "published word by word");
 
 void drift_init(struct drift *d, const struct model_params *p) {
