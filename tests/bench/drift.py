@@ -7,6 +7,7 @@ from world import ROOT, TOOLS, made_once, say
 EVENTS, FLIP_AT, USERS, ITEMS, DAYS = 80000, 40000, 2000, 1000, 30
 WINDOW, EVERY, SMOOTH = 500, 2, 4  # events; the mean of SMOOTH windows is compared
 SEEDS = (1, 2, 3, 4)
+EARLY = 20000  # events after the flip
 FORMER = 10000  # events before the flip whose mean is the former NDCG
 
 
@@ -53,7 +54,11 @@ def run_drift(options=()):
         for part in range(0, EVENTS - FLIP_AT, 4000):
             chosen = [row for row in rows if FLIP_AT + part <= row[0] < FLIP_AT + part + 4000]
             say(f"{flip}, {part + 4000} events after: with {mean(chosen, 0):.4f} without {mean(chosen, 1):.4f} empty {mean(chosen, 2):.4f}")
+        early = [row for row in rows if FLIP_AT <= row[0] < FLIP_AT + EARLY]
         yield f"drift_{flip}_former_ndcg", former, ""
+        yield f"drift_{flip}_early_ndcg", mean(early, 0), ""
+        yield f"drift_{flip}_early_off_ndcg", mean(early, 1), ""
+        yield f"drift_{flip}_early_empty_ndcg", mean(early, 2), ""
         yield f"drift_{flip}_back_events", on, "events"
         yield f"drift_{flip}_back_off_events", off, "events"
         yield f"drift_{flip}_back_empty_events", empty, "events"

@@ -43,6 +43,28 @@ def test_new_items_arrive_and_are_described_before_they_occur():
     assert n_items == 20000
 
 
+def favourite_groups(events, groups):
+    """user -> group he takes from most often"""
+    counts = {}
+    for e in events:
+        counts.setdefault(e["user"], [0] * groups)[int(e["item"][1:]) % groups] += 1
+    return {user: max(range(groups), key=c.__getitem__) for user, c in counts.items() if sum(c) >= 20}
+
+
+def test_a_flip_changes_what_users_like_and_nothing_before_it():
+    arguments = ("--events", "20000", "--users", "100", "--items", "400", "--groups", "8")
+    plain = shop(*arguments)
+    for flip in ("tastes", "all"):
+        flipped = shop(*arguments, "--flip-at", "10000", "--flip", flip)
+        assert flipped[:10000] == plain[:10000] and flipped[10000:] != plain[10000:]
+        before, after = (favourite_groups(map(json.loads, part), 8) for part in (flipped[:10000], flipped[10000:]))
+        both = before.keys() & after.keys()
+        stayed = sum(before[user] == after[user] for user in both)
+        assert len(both) > 80 and stayed < 0.25 * len(both)
+    unflipped = favourite_groups(map(json.loads, plain[10000:]), 8)
+    assert sum(before[user] == unflipped[user] for user in before.keys() & unflipped.keys()) > 0.75 * len(unflipped)
+
+
 def test_truth_is_the_probability_of_what_happens(tmp_path):
     """Of all choices, the share that hits the j-th named item is the mean of its probabilities."""
     path = tmp_path / "truth"
