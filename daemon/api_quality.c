@@ -82,7 +82,6 @@ static void add_drift(const struct engine *g, struct buf *b) {
     api_add_time(b, v.alarm_ms);
     add_number(b, "expected", v.expected);
     add_number(b, "found", v.found);
-    add_number(b, "moments", v.n);
     buf_add_str(b, "}}");
 }
 

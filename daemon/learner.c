@@ -56,12 +56,11 @@ static void add(_Atomic uint64_t *v, uint64_t n) { atomic_fetch_add_explicit(v, 
 static void tell_drift(struct learner *l) {
     struct drift_view v = drift_read(&l->o.engine->model->drift);
     if (v.alarms == l->drift_told.alarms) return;
-    log_line(
-        LOG_WARN, "drift",
-        " alarms=%llu as_of_ms=%lld expected=%.4f found=%.4f moments=%.0f forgot=%s action=\"look at what changed in "
-        "the shop or its tracking; see operations, drift\"",
-        (unsigned long long)v.alarms, (long long)v.alarm_ms, v.expected, v.found, v.n,
-        v.forgot > l->drift_told.forgot ? "yes" : "no");
+    log_line(LOG_WARN, "drift",
+             " alarms=%llu as_of_ms=%lld expected=%.4f found=%.4f forgot=%s action=\"look at what changed in "
+             "the shop or its tracking; see operations, drift\"",
+             (unsigned long long)v.alarms, (long long)v.alarm_ms, v.expected, v.found,
+             v.forgot > l->drift_told.forgot ? "yes" : "no");
     l->drift_told = v;
 }
 

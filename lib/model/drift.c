@@ -10,6 +10,7 @@
 #define HOUR_MS    3600000
 #define FADE_HOUR  0.999   /* of the sums of an hour, per moment of that hour: some 1000 moments */
 #define FADE_ALL   0.99995 /* of the sums of all moments and of squares */
+#define FADE_LATE  0.99    /* of the sums that tell how much is left */
 #define WARM       200     /* moments after an alarm without one, so that something can be expected */
 #define DAYS_KNOWN 2
 #define AGED_MOST  (INT64_MAX / 4)
@@ -66,7 +67,6 @@ static void raise_alarm(struct drift *d, int64_t clock_ms) {
     d->now.alarm_ms = clock_ms;
     d->now.expected = d->expected / d->lately.n;
     d->now.found = d->lately.sum / d->lately.n;
-    d->now.n = d->lately.n;
     for (uint32_t h = 0; h < DRIFT_HOURS; h++) { /* the shape of the day stays, at the new level, with little weight */
         double n = d->hour[h].n < DRIFT_SHRINK ? d->hour[h].n : DRIFT_SHRINK;
         if (n > 0) d->hour[h].sum = n * (d->hour[h].sum / d->hour[h].n + d->now.found - d->now.expected);
@@ -88,8 +88,8 @@ static double threshold_at(const struct drift *d, int64_t clock_ms) {
 /* One moment against what was expected. */
 static bool gather(struct drift *d, double v, double expected, double sigma, int64_t clock_ms) {
     d->evidence += (expected - v) / sigma - (double)d->params->drift_tolerance;
-    d->expected += expected;
-    add(&d->lately, v, 1);
+    d->expected = FADE_LATE * d->expected + expected;
+    add(&d->lately, v, FADE_LATE);
     if (d->evidence <= 0) forget_evidence(d);
     return d->evidence > threshold_at(d, clock_ms);
 }
@@ -194,7 +194,6 @@ void drift_encode(const struct drift *d, struct buf *out) {
     buf_put_u64(out, (uint64_t)d->now.alarm_ms);
     buf_put_f64(out, d->now.expected);
     buf_put_f64(out, d->now.found);
-    buf_put_f64(out, d->now.n);
 }
 
 int drift_decode(struct drift *d, struct slice bytes, struct err *e) {
@@ -218,7 +217,6 @@ int drift_decode(struct drift *d, struct slice bytes, struct err *e) {
     d->now.alarm_ms = (int64_t)cursor_u64(&c);
     d->now.expected = cursor_f64(&c);
     d->now.found = cursor_f64(&c);
-    d->now.n = cursor_f64(&c);
     d->changed = true;
     if (c.failed || c.n != 0)
         return err_set(e, ERR_CORRUPT, "drift", "%zu bytes are not what the detector's state needs", bytes.n);

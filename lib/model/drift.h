@@ -39,19 +39,19 @@ struct drift_sum {
     double sum, n;
 };
 
-struct drift_view {            /* for people */
-    uint64_t moments, alarms;  /* ever */
-    uint64_t forgot;           /* alarms after which the model forgot */
-    double evidence;           /* U / threshold, at most 1; 0 when the test is off */
-    int64_t alarm_ms;          /* model clock of the last alarm; DRIFT_NEVER */
-    double expected, found, n; /* at the last alarm: means of e and d of the n moments that raised it */
+struct drift_view {           /* for people */
+    uint64_t moments, alarms; /* ever */
+    uint64_t forgot;          /* alarms after which the model forgot */
+    double evidence;          /* U / threshold, at most 1; 0 when the test is off */
+    int64_t alarm_ms;         /* model clock of the last alarm; DRIFT_NEVER */
+    double expected, found;   /* at the last alarm: means of e and d of the last 100 or so moments */
 };
 #define DRIFT_VIEW (sizeof(struct drift_view) / sizeof(uint64_t))
 
 struct drift {
     const struct model_params *params;
     struct drift_sum hour[DRIFT_HOURS], all, square;
-    struct drift_sum lately; /* d since the evidence was 0 */
+    struct drift_sum lately; /* d of the last 100 or so moments since the evidence was 0 */
     double expected;         /* sum of e of the same moments */
     double evidence;         /* U */
     uint64_t since;          /* moments since the last alarm */

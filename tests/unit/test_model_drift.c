@@ -104,8 +104,8 @@ static uint64_t live(struct shop *s, struct drift *d, double day, float part) {
         float cycle = (float)(s->jump ? sqrt(day_part) : 0.5 - 0.5 * cos(6.283185307179586 * day_part)); /* 0 to 1 */
         double v = gain(s, part * (0.1f + 0.8f * cycle)) - gain(s, 0.05f);
         s->n++;
-        s->clock_ms += 86400 / (0.3 + 1.4 * (double)cycle); /* some 1,200 a day */
-        if (drift_note(d, s->n, now, v, 1)) return s->n - begin;
+        s->clock_ms += 86400 / (0.3 + 1.4 * (double)cycle);                        /* some 1,200 a day */
+        if (drift_note(d, s->n - (s->n % 7 == 0), now, v, 1)) return s->n - begin; /* some of one user in a row */
     }
     return 0;
 }
@@ -118,7 +118,7 @@ static void a_stationary_month_raises_no_alarm(void **state) {
         struct shop s = {seed, 0, (double)T0, seed % 2};
         drift_init(&d, &p);
         assert_int_equal(live(&s, &d, 30, 1), 0);
-        assert_true(d.now.moments > 25000);
+        assert_true(d.now.moments > 20000);
     }
 }
 

@@ -16,7 +16,7 @@
 
 /* --- live quality --- */
 
-/* Place of an item by the middle trend among the live ones that the user has not used; QUALITY_CUT: beyond. */
+/* Place of an item by the middle trend among the candidates that the user has not used; QUALITY_CUT: beyond. */
 static uint32_t popular_place(const struct model *m, const struct user_row *user, uint32_t target, int64_t now) {
     const struct items *t = m->items;
     double shift = (double)now / (double)m->params.trend_half_life_ms[1];
@@ -29,7 +29,7 @@ static uint32_t popular_place(const struct model *m, const struct user_row *user
         for (uint32_t row = 0; row < t->n_rows; row++) {
             float trend = (float)fmax(item_head(t, row)->trend[1] - shift, TOPK_TREND_FLOOR);
             if (pass == 0 && row == target) of_target = trend;
-            if (pass == 1 && item_head(t, row)->live && !used[row] && row != target)
+            if (pass == 1 && item_is_candidate(item_head(t, row)) && !used[row] && row != target)
                 above += trend > of_target || (trend == of_target && row < target);
         }
     free(used);
@@ -37,13 +37,26 @@ static uint32_t popular_place(const struct model *m, const struct user_row *user
 }
 
 /* Events on that many items, of which popular ones come often; each judged one is ranked here too. */
-static unsigned check_popularity(unsigned items, unsigned events) {
+static unsigned check_popularity(unsigned items, unsigned events, bool described) {
     struct model_params p = taste_params();
     p.max_items = 10000;
     p.negatives = 2;
     p.blend_step = p.blend_step_neighbours = 0;
+    p.blend_start[TERM_AFFINITY] = p.blend_start[TERM_SUCCESSION] = 0.3f;
+    p.max_features = 100;
+    p.item_features = 8;
+    p.affinity_history = 20;
+    p.feature_scale = 100;
+    p.succession_history = 3;
+    p.succession_features = 8;
     struct model *m = taste_new(&p);
     unsigned judged = 0;
+    for (unsigned n = 0; described && n < items + 100; n++) { /* 100 of them are never touched */
+        char i[16], f[16];
+        struct slice id = taste_id(i, 'i', n), feature = taste_id(f, 'f', n % 12);
+        assert_int_equal(model_describe_item(m, id, -1, INT64_MIN, slice_str("{}"), NULL), 0);
+        assert_int_equal(model_set_features(m, id, &feature, 1, NULL), 0);
+    }
     for (unsigned n = 0; n < items; n++) taste_event(m, n, n, n, n / 20);
     for (uint64_t n = items; n < items + events; n++) {
         unsigned user = draw_below(draw_bits(1, n), 50);
@@ -69,8 +82,10 @@ static unsigned check_popularity(unsigned items, unsigned events) {
 
 static void popularity_on_the_same_targets(void **state) {
     (void)state;
-    assert_true(check_popularity(300, 600) > 50);
-    assert_true(check_popularity(8400, 1200) > 20); /* by bounds */
+    for (int described = 0; described < 2; described++) {
+        assert_true(check_popularity(300, 600, described) > 50);
+        assert_true(check_popularity(8400, 1200, described) > 20); /* by bounds */
+    }
 }
 
 static void cohorts_are_those_of_the_event(void **state) {
