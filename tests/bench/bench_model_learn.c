@@ -37,7 +37,7 @@ static int fill(struct model *m, uint32_t n_items, uint32_t n_users) {
         if (users_reserve(m->users, &row, HISTORY + 1, &e) < 0) return -1;
         for (uint32_t k = 0; k < HISTORY; k++) {
             struct user_entry entry = {
-                .row = draw_below(draw_bits(4, u * HISTORY + k), n_items) & 0x7fffffff, .types = 1, .count = 1};
+                .row = draw_below(draw_bits(4, u * HISTORY + k), n_items) & USER_ROW_BITS, .types = 1, .count = 1};
             user_entries(row, DIM)[row->n++] = entry;
         }
         if (u % BATCH == 0) model_publish(m);
