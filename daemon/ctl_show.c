@@ -115,8 +115,9 @@ static void add_model(struct ctl_table *t, struct jdoc_value s) {
 static void add_drift(struct ctl_table *t, struct jdoc_value drift) {
     char a[CTL_TEXT], b[CTL_TEXT], clean[64], text[256];
     struct jdoc_value last = jdoc_get(drift, "last_alarm");
-    snprintf(text, sizeof text, "%s alarms in %s judged moments; evidence %.0f %% of what raises one", count_of(a, drift, "alarms"),
-             count_of(b, drift, "moments"), 100 * jdoc_number(jdoc_get(drift, "evidence"), 0));
+    snprintf(text, sizeof text, "%s alarms in %s judged moments; evidence %.0f %% of what raises one",
+             count_of(a, drift, "alarms"), count_of(b, drift, "moments"),
+             100 * jdoc_number(jdoc_get(drift, "evidence"), 0));
     row(t, "drift", text);
     if (jdoc_kind_of(last) != JDOC_OBJECT) return;
     snprintf(text, sizeof text, "%s: ahead of popularity by %.4f, expected %.4f",
