@@ -10,7 +10,7 @@
 #include "lib/base/mem.h"
 
 #define IDLE_WAIT_MS  50
-#define IDLE_ADMITTED 256 /* neighbour rows brought in for readers while there is nothing to learn */
+#define IDLE_ADMITTED 256 /* rows of either cache brought in for readers while there is nothing to learn */
 #define RETRY_WAIT_MS 20
 #define AFTER_FAIL_MS 1000 /* from the begin of a checkpoint that failed to that of the next one */
 
@@ -270,7 +270,7 @@ static void *run(void *arg) {
             (!b || clock_steady_ns() - l->last_publish_ns > (uint64_t)l->o.config->batch_time_ms * 1000000 ||
              inbox_bytes(l->o.inbox) == 0))
             publish(l);
-        if (!b) neighbours_admit(l->o.engine->model->neighbours, IDLE_ADMITTED);
+        if (!b) model_admit(l->o.engine->model, IDLE_ADMITTED);
         tend_checkpoint(l);
         if (stopping && !b) break;
     }

@@ -25,7 +25,7 @@
 #define PREFETCH_ROWS 8u
 #define PUBLISH_ROWS  1024u
 #define WEIGHT_FADE   0.9999 /* of the mean weight, per pair that trains */
-#define ADMITTED      8u     /* neighbour rows brought in for readers at a publish: some 30 us */
+#define ADMITTED      8u     /* rows of either cache brought in for readers at a publish: some 30 us each */
 #define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
@@ -427,14 +427,19 @@ void model_refresh_scan(struct model *m) {
     marks_clear(&t->counted);
 }
 
+void model_admit(struct model *m, uint32_t most) {
+    neighbours_admit(m->neighbours, most);
+    neighbours_admit(m->features->successions, most);
+}
+
 void model_publish(struct model *m) {
     const struct items *t = m->items;
     model_refresh_scan(m);
     item_aside_tend(t->aside);
     users_publish(m->users);
     neighbours_publish(m->neighbours);
-    neighbours_admit(m->neighbours, ADMITTED);
     neighbours_publish(m->features->successions);
+    model_admit(m, ADMITTED);
     blend_publish(&m->blend);
     quality_publish(&m->quality);
     drift_publish(&m->drift);

@@ -1,6 +1,8 @@
 """Side features: an item that was described and never touched is ranked for those who like what it is."""
 import pytest
 
+from rankd import poll
+
 TASTES = ("red", "green", "blue")
 
 
@@ -85,3 +87,16 @@ def test_bounds_of_features_are_counted(make_rankd):
     assert metrics.value("rankd_features_left_out_total") == 10  # two of each item
     assert metrics.value("rankd_features_full_total") == 4       # of the last one
     assert metrics.value("rankd_described_items") == 4
+
+
+def test_pairs_of_features_that_answers_miss_come_into_the_cache(tastes):
+    """Of a daemon that learns nothing after its start: else each answer would ask the data file for ever."""
+    tastes.restart()
+
+    def reads():
+        tastes.recommend("u-green-1", k=10)
+        return tastes.metrics().value("rankd_feature_reads_total")
+
+    assert tastes.metrics().value("rankd_feature_cache_rows") == 0 < reads()
+    poll("answers without reads", lambda: reads() == reads())
+    assert tastes.metrics().value("rankd_feature_admitted_total") == tastes.metrics().value("rankd_feature_cache_rows") > 0
