@@ -84,7 +84,7 @@ static int explain_list(struct explain *x, const struct explain_moment *at, enum
 int explain_rows(struct explain *x, const struct explain_moment *at, const struct topk_hit *hits, size_t n,
                  struct err *e) {
     const struct model_params *p = &at->model->params;
-    size_t n_history = at->history->n_known, n_cart = at->n_cart < TERMS_CART ? at->n_cart : TERMS_CART;
+    size_t n_history = at->history->n_known, n_cart = at->n_cart;
     int rc = room(x, n, n_history + n_cart, e);
     if (rc < 0) return rc;
     for (size_t k = 0; k < n_history; k++) x->rows[k] = at->history->parts[k].row;

@@ -18,7 +18,7 @@ struct explain_moment { /* what the answer was made from */
     struct terms *terms; /* as the query used them; its lists are scratch */
     const struct topk_query *query;
     const float *weight;  /* (TERMS) */
-    const uint32_t *cart; /* (n_cart) rows of the request's cart */
+    const uint32_t *cart; /* (n_cart) rows of the request's cart that count, TERMS_CART at most */
     size_t n_cart;
 };
 

@@ -203,7 +203,7 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
         rc = neighbours_read(m->neighbours, r->reader, kind, part->row, &r->terms->list, e);
         if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, part->row, part->near);
     }
-    for (size_t k = 0; k < r->cart.n && k < TERMS_CART && taste->weight[TERM_TOGETHER] != 0 && rc == 0; k++) {
+    for (size_t k = 0; k < r->cart.n && taste->weight[TERM_TOGETHER] != 0 && rc == 0; k++) {
         rc = neighbours_read(m->neighbours, r->reader, NEIGHBOUR_TOGETHER, r->cart.row[k], &r->terms->list, e);
         if (rc == 0) terms_add_list(r->terms, m->items, NEIGHBOUR_TOGETHER, &r->terms->list, r->cart.row[k], 1);
     }
@@ -211,16 +211,29 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
     return rc;
 }
 
-/* The rows of the cart, each once, and among the excluded ones. */
+/* The first TERMS_CART rows of the list, each counted once. */
+static void keep_first(struct rows *rows) {
+    size_t kept = 0;
+    for (size_t i = 0, k; i < rows->n && kept < TERMS_CART; i++) {
+        for (k = 0; k < kept && rows->row[k] != rows->row[i];) k++;
+        rows->row[kept] = rows->row[i];
+        kept += k == kept;
+    }
+    rows->n = kept;
+}
+
+/* The rows of the cart, all of them among the excluded ones. The order of those that count says nothing. */
 static int cart_rows(struct recommend *r, const struct recommend_request *q, size_t *n_unknown, struct err *e) {
     struct rows *cart = &r->cart, *used = &r->excluded;
     int rc = rows_add_ids(cart, r->model->items, q->cart, q->n_cart, n_unknown, e);
     if (rc < 0 || cart->n == 0) return rc;
-    rows_sort(cart);
     rc = rows_room(used, cart->n, e);
-    if (rc == 0) memcpy(used->row + used->n, cart->row, cart->n * sizeof *cart->row);
-    if (rc == 0) used->n += cart->n;
-    return rc;
+    if (rc < 0) return rc;
+    memcpy(used->row + used->n, cart->row, cart->n * sizeof *cart->row);
+    used->n += cart->n;
+    keep_first(cart);
+    rows_sort(cart);
+    return 0;
 }
 
 /* The user vector, the weights of the terms, and what was used among the excluded rows. */

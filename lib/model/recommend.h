@@ -22,8 +22,9 @@ struct recommend_request {
      * history weight of the types. An id given twice counts where it is newest. */
     const struct slice *history;
     size_t n_history;
-    /* Item ids the visitor is about to buy together, in any order: what baskets had beside them is ranked by a term of
-     * its own, with weights of its own. Never answered. Without any history they are one too. */
+    /* Item ids the visitor is about to buy together, in any order: what baskets had beside the first TERMS_CART known
+     * ones is ranked by a term of its own, with weights of its own. None is answered. Without any history they are one
+     * too, oldest first. */
     const struct slice *cart;
     size_t n_cart;
     const struct slice *exclude; /* item ids never answered; unknown ones are ignored */

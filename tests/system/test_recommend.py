@@ -127,6 +127,24 @@ def test_a_cart_brings_what_baskets_had_beside_it(rankd):
     assert scores[0]["score"] == hit["items"][0]["score"] > scores[1]["score"]
 
 
+def test_of_a_long_cart_the_first_30_known_items_count(rankd):
+    others = [f"o{n}" for n in range(40)]
+    rankd.send([{"type": "purchase", "user": f"o{n}", "ts": 1700000000 + n, "item": other} for n, other in enumerate(others)])
+    rankd.send([{"type": "purchase", "user": f"u{n}", "ts": 1700000100 + n, "items": ["late", "gift"]} for n in range(10)])
+    rankd.wait_learned(50)
+
+    def together(cart):
+        answer = rankd.post("/v1/recommend", {"cart": cart, "k": 100, "explain": True}).ok()
+        assert not set(items_of(answer)) & set(cart)
+        return next(x["terms"]["together"] for x in answer["items"] if x["item"] == "gift")
+
+    first = together(["late"])
+    assert first > 0
+    assert together(["late", "late", *others]) > 0
+    assert together(["nobody knows"] * 30 + others[:15] * 2 + others[:29] + ["late"] + others) > 0
+    assert together(others[:30] + ["late"]) == 0
+
+
 def test_exclude_and_items(learned):
     first = items_of(learned.recommend("u3", k=5))
     rest = learned.post("/v1/recommend", {"user": "u3", "k": 5, "exclude": first[:2]}).ok()
