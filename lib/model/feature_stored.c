@@ -65,11 +65,11 @@ int features_load_list(struct features *f, uint32_t item, struct slice value, st
     memcpy(l->feature, value.p, value.n);
     for (uint32_t k = 0; k < n; k++) {
         uint32_t v = l->feature[k];
-        if (v < n_rows(f) && item_ids_of(f->ids, v).n > 0 && feature_reserve(f, v) == 0) continue;
+        bool known = v < n_rows(f) && item_ids_of(f->ids, v).n > 0;
+        if (known && feature_reserve(f, v) == 0) continue;
         mem_free(l);
-        return v < n_rows(f)
-                   ? feature_no_memory(e)
-                   : err_set(e, ERR_CORRUPT, "item_features", "item row %u: feature %u is not known", item, v);
+        return known ? feature_no_memory(e)
+                     : err_set(e, ERR_CORRUPT, "item_features", "item row %u: feature %u is not known", item, v);
     }
     for (uint32_t k = 0; k < n; k++) feature_places(l)[k] = posting_add(&f->postings[l->feature[k]], item);
     atomic_store_explicit(&f->lists[item], l, memory_order_relaxed);

@@ -305,6 +305,8 @@ static void test_damage_is_told(void **state) {
     assert_int_equal(features_load_block(w.f, 0, slice_of("0123456789abcdef0123456789abcdef", 32), &e), ERR_CORRUPT);
     assert_int_equal(features_load_block(w.f, 0, slice_of("0123456789", 10), &e), ERR_CORRUPT);
     assert_int_equal(features_load_list(w.f, 0, slice_of("\1\0\0\0", 4), &e), ERR_CORRUPT); /* no such feature */
+    assert_int_equal(features_load_row(w.f, 1, slice_of("\0\0\0\0", 4), NULL), 0);
+    assert_int_equal(features_load_list(w.f, 0, slice_of("\1\0\0\0", 4), &e), ERR_CORRUPT); /* none any more */
     assert_int_equal(features_load_list(w.f, 0, slice_of("", 0), &e), ERR_CORRUPT);
     assert_int_equal(features_load_list(w.f, ITEMS, slice_of("\0\0\0\0", 4), &e), ERR_CORRUPT);
     assert_int_equal(features_load_list(w.f, 0, slice_of("\0\0\0\0", 4), &e), 0);
