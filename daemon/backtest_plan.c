@@ -141,22 +141,35 @@ int backtest_plan_add(struct backtest_plan *p, const struct backtest_point *of, 
     return rc;
 }
 
-/* A value between the ends of "lo..hi": even by ratio where both are positive. Whole where the ends are. */
+/* A number with the unit behind it, which may be none. */
+static bool read_end(const char *text, double *value, const char **unit) {
+    char *end;
+    *value = strtod(text, &end);
+    *unit = end;
+    return end != text;
+}
+
+static bool is_whole(const char *text, const char *unit) {
+    return strspn(text, "0123456789-") == (size_t)(unit - text);
+}
+
+/* A value between the ends of "lo..hi", both of one unit: even by ratio where both are positive. Whole where the ends
+ * are. */
 static int draw_in_range(const char *value, uint64_t bits, char out[64], struct err *e) {
-    char first[64], *end;
-    const char *dots = strstr(value, ".."), *second = dots + 2;
-    double unit = (double)(bits >> 11) * 0x1p-53;
+    char first[64];
+    const char *dots = strstr(value, ".."), *second = dots + 2, *unit_low, *unit_high;
+    double unit = (double)(bits >> 11) * 0x1p-53, low, high;
     snprintf(first, sizeof first, "%.*s", (int)(dots - value), value);
-    double low = strtod(first, &end);
-    bool ok = end != first && *end == '\0';
-    double high = strtod(second, &end);
-    if (!ok || end == second || *end || !(high > low))
-        return err_set(e, ERR_SYNTAX, "-o", "%.60s is no range of numbers low..high", value);
+    bool ok = read_end(first, &low, &unit_low);
+    ok = read_end(second, &high, &unit_high) && ok && strcmp(unit_low, unit_high) == 0 && high > low;
+    if (!ok)
+        return err_set(e, ERR_SYNTAX, "-o", "%.60s is no range low..high of numbers with one unit (0.1..0.4, 20d..90d)",
+                       value);
     double drawn = low > 0 ? low * fm_exp2(unit * fm_log2(high / low)) : low + unit * (high - low);
-    if (strspn(first, "0123456789-") == strlen(first) && strspn(second, "0123456789-") == strlen(second))
-        snprintf(out, 64, "%lld", (long long)(drawn + (drawn < 0 ? -0.5 : 0.5)));
+    if (is_whole(first, unit_low) && is_whole(second, unit_high))
+        snprintf(out, 64, "%lld%.16s", (long long)(drawn + (drawn < 0 ? -0.5 : 0.5)), unit_high);
     else
-        snprintf(out, 64, "%.4g", drawn);
+        snprintf(out, 64, "%.4g%.16s", drawn, unit_high);
     return 0;
 }
 

@@ -105,6 +105,8 @@ static void what_is_wrong_is_said(void **state) {
     assert_int_equal(make(&p, 0, &e, "model.step=0.1..0.4", NULL), ERR_RANGE); /* ranges are for random search */
     assert_int_equal(make(&p, 3, &e, NULL), ERR_RANGE);                        /* nothing to draw from */
     assert_int_equal(make(&p, 3, &e, "model.step=0.4..0.1", NULL), ERR_SYNTAX);
+    assert_int_equal(make(&p, 3, &e, "model.pair_half_life=20d..90h", NULL), ERR_SYNTAX);
+    assert_int_equal(make(&p, 3, &e, "model.pair_half_life=d..90d", NULL), ERR_SYNTAX);
     assert_int_equal(make(&p, 0, &e, "events.max_basket=10,20", NULL), ERR_RANGE);
     assert_non_null(strstr(e.text, "events.max_basket=20"));
 }
@@ -114,14 +116,19 @@ static void random_search_draws_the_same_points_each_time(void **state) {
     struct err e;
     size_t other = 0;
     (void)state;
-    assert_int_equal(make(&p, 20, &e, "model.step=0.05..0.8", "model.negatives=16..64", "model.history=5,10", NULL), 0);
-    assert_int_equal(make(&q, 20, &e, "model.step=0.05..0.8", "model.negatives=16..64", "model.history=5,10", NULL), 0);
+    assert_int_equal(make(&p, 20, &e, "model.step=0.05..0.8", "model.negatives=16..64", "model.history=5,10",
+                          "model.pair_half_life=20d..90d", NULL),
+                     0);
+    assert_int_equal(make(&q, 20, &e, "model.step=0.05..0.8", "model.negatives=16..64", "model.history=5,10",
+                          "model.pair_half_life=20d..90d", NULL),
+                     0);
     assert_int_equal(p.n_points, 20);
     for (size_t k = 0; k < 20; k++) {
         const struct config *c = &p.points[k]->config;
         assert_string_equal(p.points[k]->settings, q.points[k]->settings);
         assert_true(c->step >= 0.05 && c->step <= 0.8);
         assert_in_range(c->negatives, 16, 64);
+        assert_in_range(c->pair_half_life_ms, INT64_C(20) * 86400000, INT64_C(90) * 86400000);
         assert_true(c->history == 5 || c->history == 10);
         other += k > 0 && strcmp(p.points[k]->settings, p.points[k - 1]->settings) != 0;
     }
