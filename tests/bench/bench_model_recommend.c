@@ -13,6 +13,24 @@
 #define K      20u
 #define NOW    INT64_C(1700000000000)
 
+/* Every item, one in four of which nobody will touch: the group, one of 500 brands that keep to a group, one of 10
+ * price bands. */
+static int describe(struct model *m, uint32_t n_items) {
+    struct err e;
+    for (uint32_t i = 0; i < n_items + n_items / 3; i++) {
+        char item[32], text[3][32];
+        struct slice f[3], id = slice_of(item, (size_t)sprintf(item, i < n_items ? "i%u" : "new%u", i));
+        uint32_t group = i % GROUPS;
+        f[0] = slice_of(text[0], (size_t)sprintf(text[0], "cat:%u", group));
+        f[1] =
+            slice_of(text[1], (size_t)sprintf(text[1], "f:brand=%u", draw_below(draw_bits(5, i), 25) * GROUPS + group));
+        f[2] = slice_of(text[2], (size_t)sprintf(text[2], "band:price=%u", draw_below(draw_bits(6, i), 10)));
+        if (model_describe_item(m, id, -1, INT64_MIN, slice_str("{}"), &e) < 0) return -1;
+        if (model_set_features(m, id, f, 3, &e) < 0) return -1;
+    }
+    return 0;
+}
+
 /* Users click mostly what their group likes, popular items most. */
 static int fill(struct model *m, uint32_t n_items, uint32_t n_users, uint32_t events) {
     struct err e;
@@ -57,13 +75,15 @@ static int answer(struct recommend *r, uint32_t n_users, uint32_t answers, const
     return 0;
 }
 
-static int measure(const char *name, uint32_t n_items, uint32_t n_users, uint32_t events, uint32_t answers) {
-    struct model_params p = bench_params(n_items);
+static int measure(const char *name, uint32_t n_items, uint32_t n_users, uint32_t events, uint32_t answers,
+                   bool described) {
+    struct model_params p = bench_params(n_items + n_items / 3);
     const struct user_backing none = {NULL, NULL};
     struct recommend *r;
     struct model *m;
     struct err e;
     if (model_new(&p, kernel_pick("auto"), UINT64_C(4) << 30, &none, 1, &m, &e) < 0) return -1;
+    if (described && describe(m, n_items) < 0) return -1;
     if (fill(m, n_items, n_users, events) < 0 || recommend_new(m, 0, &r, &e) < 0) return -1;
     struct slice *all = malloc(n_items * sizeof *all);
     size_t n_all = 0;
@@ -84,6 +104,8 @@ static int measure(const char *name, uint32_t n_items, uint32_t n_users, uint32_
 
 int main(int argc, char **argv) {
     uint32_t answers = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 5000;
-    if (measure("1k7", 1682, 943, 100000, answers) < 0) return 1;
-    return measure("100k", 100000, 200000, 400000, answers) < 0;
+    if (measure("1k7", 1682, 943, 100000, answers, false) < 0) return 1;
+    if (measure("100k", 100000, 200000, 400000, answers, false) < 0) return 1;
+    if (measure("1k7_described", 1682, 943, 100000, answers, true) < 0) return 1;
+    return measure("100k_described", 100000, 200000, 400000, answers, true) < 0;
 }
