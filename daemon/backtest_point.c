@@ -16,7 +16,7 @@ const struct backtest_ablation backtest_ablations[] = {
     {"without backward neighbours", {"model.terms=all,-backward"}},
     {"without direct successors", {"model.terms=all,-successor"}},
     {"without trends", {"model.terms=all,-trend_short,-trend_middle,-trend_long"}},
-    {"without content", {"model.terms=all,-affinity,-succession,-feature_trend"}},
+    {"without content", {"model.terms=all,-affinity,-succession,-feature_trend,-untouched"}},
     {"without learning of the blend", {"model.blend_step=0", "model.blend_step_neighbours=0"}},
     {"without the history in the user vector", {"model.history=0"}},
 };

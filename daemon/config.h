@@ -50,7 +50,7 @@ struct config {
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;
     int64_t max_features, item_features, affinity_history, succession_history, succession_features;
-    double feature_scale, content[3]; /* start weights: affinity, succession, trend of features */
+    double feature_scale, content[4]; /* start weights: affinity, succession, trend of features, untouched */
     double blend_step, blend_step_neighbours;
     char *terms;
     char *loss, *confidence;

@@ -7,10 +7,10 @@
 #include "lib/base/check.h"
 #include "lib/base/fmath.h"
 #include "lib/base/mem.h"
+#include "lib/model/scan.h"
 #include "lib/model/succession.h"
 
 #define PER_LN_2    1.44269504088896340736f
-#define IDF_LEAST   0.5f
 #define TREND_ABOVE 8.0   /* added to the trend of features: below it a trend is none */
 #define LISTED      4096u /* rows that are listed, if these are more than a part of all */
 #define LISTED_PART 32u
@@ -54,7 +54,7 @@ static void clear(struct content *c) {
     for (uint32_t k = 0; k < c->n_touched; k++) c->value[c->touched[k]] = (struct content_value){0, 0};
     c->n_touched = 0;
     unlist(c);
-    c->rest = 0;
+    c->rest = c->most_lift = 0;
     c->of = NULL;
 }
 
@@ -67,11 +67,9 @@ static struct content_value *value_at(struct content *c, uint32_t v) {
     return at;
 }
 
-/* A feature that comes and goes meanwhile must not make it less than it can be. */
-static float idf(const struct content *c, uint32_t v) {
-    float f = c->base - feature_log_n(c->of, v);
-    return f > IDF_LEAST ? f : IDF_LEAST;
-}
+float content_idf_base(uint32_t n_described) { return (float)fm_log2((double)n_described + 1) + 0.5f; }
+
+static float idf(const struct content *c, uint32_t v) { return content_idf(c->base, feature_log_n(c->of, v)); }
 
 static void add_affinity(struct content *c, const struct history *h, uint32_t most) {
     for (uint32_t r = 0; r < h->n_known && r < most; r++) {
@@ -143,6 +141,11 @@ static void scale_values(struct content *c, float scale) {
         c->value[c->touched[k]] = (struct content_value){PER_LN_2 * c->number[2 * k], PER_LN_2 * c->number[2 * k + 1]};
 }
 
+static float trend_of(const struct content *c, double rate) {
+    double trend = rate - c->shift + TREND_ABOVE;
+    return trend > 0 ? (float)trend : 0;
+}
+
 int content_fill(struct content *c, const struct model *m, const struct history *h, int64_t clock_ms, unsigned reader,
                  struct err *e) {
     const struct model_params *p = &m->params;
@@ -150,8 +153,11 @@ int content_fill(struct content *c, const struct model *m, const struct history 
     clear(c);
     if (n == 0) return 0;
     c->of = m->features;
-    c->base = (float)fm_log2((double)n + 1) + 0.5f;
+    c->items = m->items;
+    c->base = content_idf_base(n);
     c->shift = (double)clock_ms / (double)p->trend_half_life_ms[FEATURE_TREND];
+    double own = (double)p->trend_half_life_ms[FEATURE_TREND];
+    for (int k = 0; k < MODEL_TRENDS; k++) c->ratio[k] = (float)fm_log2((double)p->trend_half_life_ms[k] / own);
     add_affinity(c, h, p->affinity_history);
     int rc = add_successions(c, m, h, clock_ms, reader, e);
     if (rc < 0)
@@ -161,15 +167,17 @@ int content_fill(struct content *c, const struct model *m, const struct history 
     return rc;
 }
 
-static float trend_of(const struct content *c, double rate) {
-    double trend = rate - c->shift + TREND_ABOVE;
-    return trend > 0 ? (float)trend : 0;
+static float lift_of(const struct content *c, int h, float trend) {
+    float lift = trend + c->ratio[h];
+    return trend > 0 && lift > 0 ? lift : 0;
 }
 
-bool content_terms(const struct content *c, uint32_t row, float out[CONTENT_TERMS]) {
+bool content_terms(const struct content *c, uint32_t row, struct content_terms *out) {
     const struct feature_list *l = features_of(c->of, row);
     float sum = 0, affinity = 0, succession = 0, trend = 0;
-    for (uint32_t k = 0; l && k < l->n; k++) {
+    memset(out, 0, sizeof *out);
+    if (!l) return false;
+    for (uint32_t k = 0; k < l->n; k++) {
         uint32_t v = l->feature[k];
         float w = idf(c, v);
         sum += w;
@@ -177,10 +185,14 @@ bool content_terms(const struct content *c, uint32_t row, float out[CONTENT_TERM
         succession += w * c->value[v].succession;
         trend += w * trend_of(c, feature_trend(c->of, v) - (double)feature_log_n(c->of, v));
     }
-    out[0] = l ? affinity / sum : 0;
-    out[1] = l ? succession / sum : 0;
-    out[2] = l ? trend / sum : 0;
-    return l != NULL;
+    out->term[0] = affinity / sum;
+    out->term[1] = succession / sum;
+    out->term[2] = trend / sum;
+    if (item_is_cold(c->items, row)) {
+        out->term[3] = CONTENT_UNTOUCHED;
+        for (int h = 0; h < MODEL_TRENDS; h++) out->lift[h] = lift_of(c, h, out->term[2]);
+    }
+    return true;
 }
 
 /* --- bounds: a mean is at most the largest of its values --- */
@@ -188,9 +200,9 @@ bool content_terms(const struct content *c, uint32_t row, float out[CONTENT_TERM
 /* *size: of what was added up, raised by it. */
 static float value_of(const struct content *c, uint32_t v, float *size) {
     float trend = trend_of(c, feature_trend(c->of, v) - (double)feature_log_n(c->of, v));
-    const float term[CONTENT_TERMS] = {c->value[v].affinity, c->value[v].succession, trend};
-    for (int k = 0; k < CONTENT_TERMS; k++) *size += fabsf(c->weight[k] * term[k]);
-    return content_sum(c->weight, term);
+    const struct content_terms t = {{c->value[v].affinity, c->value[v].succession, trend, 0}, {0}};
+    for (int k = 0; k < CONTENT_TERMS; k++) *size += fabsf(c->weight[TERM_CONTENT + k] * t.term[k]);
+    return content_sum(c->weight, &t);
 }
 
 static float float_of(uint64_t entry) {
@@ -226,14 +238,24 @@ static void list_items(struct content *c, const struct posting *p, uint32_t n) {
     }
 }
 
+/* What an untouched item of the strongest trend gets beside the terms of its features. */
+static void weigh_lifts(struct content *c, float trend) {
+    float lifts[MODEL_TRENDS + 1] = {c->weight[TERM_UNTOUCHED] * CONTENT_UNTOUCHED};
+    for (int h = 0; h < MODEL_TRENDS; h++) lifts[1 + h] = c->weight[TERM_TREND + h] * lift_of(c, h, trend);
+    for (int k = 0; k <= MODEL_TRENDS; k++) {
+        if (lifts[k] > 0) c->most_lift += lifts[k];
+        c->most_lift += ROUNDING * fabsf(lifts[k]);
+    }
+}
+
 void content_weigh(struct content *c, const float *weight, uint32_t n_rows) {
     unlist(c);
-    memcpy(c->weight, weight + TERM_CONTENT, sizeof c->weight);
-    c->rest = 0;
+    memcpy(c->weight, weight, sizeof c->weight);
+    c->rest = c->most_lift = 0;
     if (!c->of) return;
     uint32_t n = 0, most = n_rows / LISTED_PART > LISTED ? n_rows / LISTED_PART : LISTED, walked = 0;
     double highest = atomic_load_explicit(&c->of->highest, memory_order_relaxed);
-    float trend = c->weight[2] * trend_of(c, highest), largest = fabsf(trend);
+    float trend = c->weight[TERM_FEATURE_TREND] * trend_of(c, highest), largest = fabsf(trend);
     if (trend < 0) trend = 0;
     for (uint32_t k = 0; k < c->n_touched; k++) {
         float size = 0, value = value_of(c, c->touched[k], &size);
@@ -255,11 +277,14 @@ void content_weigh(struct content *c, const float *weight, uint32_t n_rows) {
         if (n > 0) sift(c->heap, n, 0);
     }
     c->rest = rest + ROUNDING * largest;
+    weigh_lifts(c, trend_of(c, highest));
 }
 
+_Static_assert(SCAN_ROWS == ITEM_COLD_ROWS, "a block of the scan is asked whether it has cold rows");
+
 /* fl(bound + content) <= fl(bound + rest): what is not above least - rest by more than the rounding of that is out. */
-float content_reach(const struct content *c, float least) {
-    if (!c || !(c->rest > 0) || !(least > -INFINITY)) return least;
-    float reach = least - c->rest;
-    return reach - 0x1p-21f * (fabsf(least) + c->rest);
+float content_reach(const struct content *c, uint32_t first, float least) {
+    if (!c || !c->of || !(least > -INFINITY)) return least;
+    float rest = items_cold_near(c->items, first) ? c->rest + c->most_lift : c->rest;
+    return rest > 0 ? least - rest - 0x1p-21f * (fabsf(least) + rest) : least;
 }

@@ -15,6 +15,11 @@
  * n_v makes the value of a feature that of one item among those that have it: with one category an item, a mean
  * weighted by idf alone cannot tell a small category from a large one.
  *
+ * An item that no event has touched has no trends of its own. It gets those of an item of its kind: with T the third
+ * term, trend_h = -8 + T + log2(h / h_middle) where T > 0 and that is above -8, as a steady stream of events gives the
+ * half-lives h; -8 otherwise. What is above -8 is its lift. A fourth term tells such items from others: whether they
+ * are taken up at all is a matter of the shop, and its weight learns it.
+ *
  * A struct content is the scratch of one thread. */
 #ifndef RANKD_MODEL_CONTENT_H
 #define RANKD_MODEL_CONTENT_H
@@ -34,6 +39,22 @@ struct content_value {
     float affinity, succession;
 };
 
+#define CONTENT_IDF_LEAST 0.5f
+#define CONTENT_UNTOUCHED 8.0f /* the fourth term of an item that nobody has touched; 0 of others */
+
+/* idf of a feature by log2 of the items that have it, and what it has in common with those of others. A feature that
+ * comes and goes meanwhile must not make it less than it can be. */
+float content_idf_base(uint32_t n_described);
+static inline float content_idf(float base, float log_n) {
+    float idf = base - log_n;
+    return idf > CONTENT_IDF_LEAST ? idf : CONTENT_IDF_LEAST;
+}
+
+struct content_terms {
+    float term[CONTENT_TERMS];
+    float lift[MODEL_TRENDS]; /* added to the trends of an item that nobody has touched */
+};
+
 struct content {
     const struct features *of;   /* NULL: no item has features */
     struct content_value *value; /* (max_features) zeros but for the rows of touched */
@@ -41,9 +62,12 @@ struct content {
     uint32_t n_touched, cap;
     float base;   /* of idf */
     double shift; /* of trends */
-    float weight[CONTENT_TERMS];
-    float rest;     /* at least what a row that is not listed gets from content */
-    uint32_t *rows; /* (n_rows) item rows of the strongest features, each once, in no order: listed */
+    const struct items *items;
+    float ratio[MODEL_TRENDS]; /* log2 of half-lives over that of features */
+    float weight[TERMS];
+    float rest;      /* at least what a row that is not listed gets from content */
+    float most_lift; /* and, when it is untouched, at least what it gets more */
+    uint32_t *rows;  /* (n_rows) item rows of the strongest features, each once, in no order: listed */
     uint32_t n_rows, max_features, max_items;
     uint64_t *listed; /* (max_items) bits */
     uint64_t *heap;   /* (cap) scratch */
@@ -61,23 +85,27 @@ int content_fill(struct content *c, const struct model *m, const struct history 
 /* With these weights (TERMS) from now on; lists the rows of the strongest features, some n_rows / 32 of them. */
 void content_weigh(struct content *c, const float *weight, uint32_t n_rows);
 
-/* The three terms of an item; false, and zeros, when it has no features. Inside the section. */
-bool content_terms(const struct content *c, uint32_t row, float out[CONTENT_TERMS]);
-/* weight . terms, in their order. */
-static inline float content_sum(const float *weight, const float *term) {
-    return weight[0] * term[0] + weight[1] * term[1] + weight[2] * term[2];
+/* What an item gets; false, and zeros, when it has no features. Inside the section. */
+bool content_terms(const struct content *c, uint32_t row, struct content_terms *out);
+/* weight (TERMS) . terms and lifts, in their order. */
+static inline float content_sum(const float *weight, const struct content_terms *t) {
+    float sum = 0;
+    for (int f = 0; f < CONTENT_TERMS; f++) sum += weight[TERM_CONTENT + f] * t->term[f];
+    for (int h = 0; h < MODEL_TRENDS; h++) sum += weight[TERM_TREND + h] * t->lift[h];
+    return sum;
 }
 /* The same with the weights of c; false, and 0, when the item has no features. */
 static inline bool content_part(const struct content *c, uint32_t row, float *part) {
-    float term[CONTENT_TERMS];
-    bool some = c->of && content_terms(c, row, term);
-    *part = some ? content_sum(c->weight, term) : 0;
+    struct content_terms t;
+    bool some = c->of && content_terms(c, row, &t);
+    *part = some ? content_sum(c->weight, &t) : 0;
     return some;
 }
 static inline bool content_lists(const struct content *c, uint32_t row) {
     return c && c->listed[row / 64] >> row % 64 & 1;
 }
-/* What a row that is not listed must reach without content to reach `least` with it. */
-float content_reach(const struct content *c, float least);
+/* What one of the rows first to first + SCAN_ROWS - 1 that is not listed must reach without content, to reach `least`
+ * with it. */
+float content_reach(const struct content *c, uint32_t first, float least);
 
 #endif

@@ -52,13 +52,15 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
     for (int f = 0; sparse && f < TERMS_SPARSE; f++) term[f] = at->weight[f] * sparse->value[f];
     bool learned = head.q_sum > 0;
     if (learned) term[TERM_EMBEDDING] = at->weight[TERM_EMBEDDING] * (kernel->dot(at->query->x, q, t->dim) + head.bias);
-    if (at->query->content) (void)content_terms(at->query->content, row, term + TERM_CONTENT);
-    for (int f = TERM_CONTENT; f < TERMS; f++) term[f] *= at->weight[f];
     for (int h = 0; h < MODEL_TRENDS; h++) {
         double trend = head.trend[h] - (double)at->query->clock_ms / (double)t->params->trend_half_life_ms[h];
         term[TERM_TREND + h] =
             at->weight[TERM_TREND + h] * (float)(trend < TOPK_TREND_FLOOR ? TOPK_TREND_FLOOR : trend);
     }
+    struct content_terms c = {{0}, {0}};
+    if (at->query->content) (void)content_terms(at->query->content, row, &c);
+    for (int f = 0; f < CONTENT_TERMS; f++) term[TERM_CONTENT + f] = at->weight[TERM_CONTENT + f] * c.term[f];
+    for (int h = 0; h < MODEL_TRENDS; h++) term[TERM_TREND + h] += at->weight[TERM_TREND + h] * c.lift[h];
     for (size_t k = 0; k < x->n_parts; k++) {
         float *part = &x->part[i * x->n_parts + k];
         *part = 0;

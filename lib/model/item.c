@@ -34,13 +34,14 @@ int items_new(const struct model_params *p, struct epoch *epoch, struct buf *ops
     t->free_rows = mem_map(n * sizeof *t->free_rows);
     t->expires_ms = mem_map(n * sizeof *t->expires_ms);
     t->available = mem_map(n);
+    t->cold_rows = mem_map(n / ITEM_COLD_ROWS + 1);
     t->dirty = mem_map(blocks);
     t->pending = mem_map(blocks);
     t->aside = item_aside_new((uint32_t)rows, t->stride);
     t->ids = item_ids_new(p->max_items, epoch);
     bool marks = marks_new(&t->touched, p->max_items) && marks_new(&t->counted, p->max_items);
-    if (marks && t->rows && t->brief && t->live && t->free_rows && t->expires_ms && t->available && t->dirty &&
-        t->pending && t->aside && t->ids) {
+    if (marks && t->rows && t->brief && t->live && t->free_rows && t->expires_ms && t->available && t->cold_rows &&
+        t->dirty && t->pending && t->aside && t->ids) {
         *out = t;
         return 0;
     }
@@ -60,6 +61,7 @@ void items_free(struct items *t) {
     mem_unmap(t->free_rows, n * sizeof *t->free_rows);
     mem_unmap(t->expires_ms, n * sizeof *t->expires_ms);
     mem_unmap(t->available, n);
+    mem_unmap(t->cold_rows, n / ITEM_COLD_ROWS + 1);
     marks_free(&t->touched);
     marks_free(&t->counted);
     mem_unmap(t->dirty, blocks);
@@ -179,12 +181,16 @@ int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) {
 }
 
 /* n_described and n_cold follow a row that was one and is the other. */
-static void recount(struct items *t, bool was_described, bool was_live, const struct item_head *is) {
+static void recount(struct items *t, uint32_t row, bool was_described, bool was_live) {
+    const struct item_head *is = item_head(t, row);
+    _Atomic uint8_t *near = &t->cold_rows[row / ITEM_COLD_ROWS];
     bool described = (is->known & ITEM_DESCRIBED) != 0, cold = described && !is->live;
     uint32_t n = items_described(t) + described - was_described;
     atomic_store_explicit(&t->n_described, n, memory_order_relaxed);
-    n = items_cold(t) + cold - (was_described && !was_live);
-    atomic_store_explicit(&t->n_cold, n, memory_order_relaxed);
+    int change = cold - (was_described && !was_live);
+    atomic_store_explicit(&t->n_cold, items_cold(t) + (uint32_t)change, memory_order_relaxed);
+    atomic_store_explicit(near, (uint8_t)(atomic_load_explicit(near, memory_order_relaxed) + change),
+                          memory_order_relaxed);
 }
 
 void items_set_live(struct items *t, uint32_t row, bool live) {
@@ -209,7 +215,7 @@ void items_set_live(struct items *t, uint32_t row, bool live) {
     item_begin(head);
     atomic_store_explicit((_Atomic uint32_t *)&head->live, place, memory_order_relaxed);
     item_end(head);
-    if (head->known & ITEM_DESCRIBED) recount(t, true, !live, head);
+    if (head->known & ITEM_DESCRIBED) recount(t, row, true, !live);
 }
 
 void items_set_described(struct items *t, uint32_t row, bool described) {
@@ -220,7 +226,7 @@ void items_set_described(struct items *t, uint32_t row, bool described) {
     item_begin(head);
     atomic_store_explicit((_Atomic uint32_t *)&head->known, head->known ^ ITEM_DESCRIBED, memory_order_relaxed);
     item_end(head);
-    recount(t, before, head->live != 0, head);
+    recount(t, row, before, head->live != 0);
 }
 
 static void set_expiry(struct items *t, uint32_t row, int64_t expires_ms) {

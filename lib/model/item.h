@@ -57,6 +57,7 @@ struct items {
     _Atomic uint32_t n_rows;              /* rows ever used; published with release order */
     uint32_t n_known, n_live;             /* learner */
     uint32_t n_expiring;                  /* known items with an expiry; learner */
+    _Atomic uint8_t *cold_rows;           /* (max_items / ITEM_COLD_ROWS) of n_cold, those of so many rows */
     _Atomic uint32_t n_described, n_cold; /* items with features; of these, not live */
     uint32_t *live;                       /* (n_live) rows, learner */
     uint32_t *free_rows;                  /* erased rows, a heap: the lowest is given out first; learner */
@@ -118,6 +119,17 @@ static inline uint32_t items_described(const struct items *t) {
 }
 static inline uint32_t items_cold(const struct items *t) {
     return atomic_load_explicit(&t->n_cold, memory_order_relaxed);
+}
+
+/* Any thread: whether one of the ITEM_COLD_ROWS rows around this one is described and not live; whether this one is,
+ * for one that is described. */
+#define ITEM_COLD_ROWS 64u
+static inline bool items_cold_near(const struct items *t, uint32_t row) {
+    return items_cold(t) > 0 && atomic_load_explicit(&t->cold_rows[row / ITEM_COLD_ROWS], memory_order_relaxed) != 0;
+}
+static inline bool item_is_cold(const struct items *t, uint32_t row) {
+    return items_cold_near(t, row) &&
+           atomic_load_explicit((_Atomic uint32_t *)&item_head(t, row)->live, memory_order_relaxed) == 0;
 }
 
 /* Learner: past its expiry at t (by the model clock): not live for learning. */

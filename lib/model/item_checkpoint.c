@@ -152,7 +152,9 @@ int items_load_end(struct items *t, struct err *e) {
         item_note(t, r);
         if (!head->known) t->free_rows[t->n_free++] = r; /* ascending: a heap */
         n_described += (head->known & ITEM_DESCRIBED) != 0;
-        n_cold += head->known & ITEM_DESCRIBED && !head->live;
+        bool cold = head->known & ITEM_DESCRIBED && !head->live;
+        n_cold += cold;
+        t->cold_rows[r / ITEM_COLD_ROWS] += cold;
         if (!head->live) continue;
         if (!head->known || head->live > n || t->live[head->live - 1])
             return err_set(e, ERR_CORRUPT, "items", "row %u: its place %u in the live list is taken or no place", r,

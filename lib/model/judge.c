@@ -25,6 +25,7 @@ struct judge {
     uint32_t *used;                     /* (used_most) rows, ascending */
     struct topk_hit best[BLEND_OTHERS]; /* best first once ranked */
     size_t n_best;
+    struct content_terms of_target;
     struct blend_example target, others[BLEND_OTHERS];
 };
 
@@ -88,14 +89,16 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
     return rc;
 }
 
-static void example_of(const struct judge *j, const struct model *m, uint32_t row, struct blend_example *x) {
+static void example_of(const struct judge *j, const struct model *m, uint32_t row, struct blend_example *x,
+                       struct content_terms *c) {
     const struct item_head *head = item_head(m->items, row);
     const struct terms_row *sparse = terms_find(j->terms, row);
     memset(x, 0, sizeof *x);
+    memset(c, 0, sizeof *c);
     if (sparse) memcpy(x->term, sparse->value, sizeof sparse->value);
     if (head->q_sum > 0)
         x->term[TERM_EMBEDDING] = m->kernel->dot(j->x, item_q(m->items, row), m->items->dim) + head->bias;
-    if (j->content->of) (void)content_terms(j->content, row, x->term + TERM_CONTENT);
+    if (j->content->of && content_terms(j->content, row, c)) memcpy(x->term + TERM_CONTENT, c->term, sizeof c->term);
     for (int h = 0; h < MODEL_TRENDS; h++) {
         double trend = head->trend[h] - j->shift[h];
         x->term[TERM_TREND + h] = (float)(trend < TOPK_TREND_FLOOR ? TOPK_TREND_FLOOR : trend);
@@ -103,12 +106,12 @@ static void example_of(const struct judge *j, const struct model *m, uint32_t ro
 }
 
 /* As topk_score does it: the same operations in the same order. */
-static float score_of(const float *term, const float *weight) {
+static float score_of(const float *term, const struct content_terms *c, const float *weight) {
     float score = weight[TERM_EMBEDDING] * term[TERM_EMBEDDING], sparse = 0;
     for (int h = TERM_TREND; h < TERM_TREND + MODEL_TRENDS; h++)
         if (weight[h] != 0) score += weight[h] * term[h];
     for (int f = 0; f < TERMS_SPARSE; f++) sparse += weight[f] * term[f];
-    return score + sparse + content_sum(weight + TERM_CONTENT, term + TERM_CONTENT);
+    return score + sparse + content_sum(weight, c);
 }
 
 static bool before(struct topk_hit a, struct topk_hit b) {
@@ -156,15 +159,16 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
     const float *start = m->params.blend_start;
     uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
     struct ranks ranks = {0, 0, 0};
-    struct topk_hit least = {score_of(j->target.term, learned), target},
-                    least_start = {score_of(j->target.term, start), target},
+    struct topk_hit least = {score_of(j->target.term, &j->of_target, learned), target},
+                    least_start = {score_of(j->target.term, &j->of_target, start), target},
                     least_popular = by_popularity(&j->target, target);
     struct blend_example x;
+    struct content_terms c;
     j->n_best = 0;
     for (uint32_t row = 0; row < n_rows; row++) {
         if (!item_is_candidate(item_head(t, row)) || row == target || !item_shown(t, row, j->clock_ms)) continue;
-        example_of(j, m, row, &x);
-        struct topk_hit hit = {score_of(x.term, learned), row}, by_start = {score_of(x.term, start), row};
+        example_of(j, m, row, &x, &c);
+        struct topk_hit hit = {score_of(x.term, &c, learned), row}, by_start = {score_of(x.term, &c, start), row};
         bool above = before(hit, least), above_start = before(by_start, least_start);
         bool contends = j->n_best < BLEND_OTHERS || before(hit, j->best[0]);
         bool above_popular = ranks.popular < QUALITY_CUT && before(by_popularity(&x, row), least_popular);
@@ -216,11 +220,19 @@ static int rank_by_scan(struct judge *j, struct model *m, uint32_t target, const
     return rc;
 }
 
+/* What the trends of an untouched item are taken for is what their weights learn from. */
+static void add_lift(struct blend_example *x, const struct content_terms *c) {
+    for (int h = 0; h < MODEL_TRENDS; h++) x->term[TERM_TREND + h] += c->lift[h];
+}
+
 static void teach(struct judge *j, struct model *m, uint32_t bucket, uint32_t rank) {
     for (size_t k = 0; k < j->n_best; k++) {
-        example_of(j, m, j->best[k].row, &j->others[k]);
+        struct content_terms c;
+        example_of(j, m, j->best[k].row, &j->others[k], &c);
+        add_lift(&j->others[k], &c);
         j->others[k].score = j->best[k].score;
     }
+    add_lift(&j->target, &j->of_target);
     blend_learn(&m->blend, bucket, rank, &j->target, j->others, (uint32_t)j->n_best);
 }
 
@@ -229,8 +241,8 @@ static int judge_target(struct judge *j, struct model *m, uint32_t bucket, uint3
                         struct err *e) {
     const float *learned = m->blend.bucket[bucket].weight;
     int rc = 0;
-    example_of(j, m, row, &j->target);
-    j->target.score = score_of(j->target.term, learned);
+    example_of(j, m, row, &j->target, &j->of_target);
+    j->target.score = score_of(j->target.term, &j->of_target, learned);
     if (n_candidates(m) < SCAN_FROM)
         *ranks = rank_all(j, m, row, learned);
     else

@@ -14,6 +14,7 @@
 #include "lib/model/forget.h"
 #include "lib/model/item_aside.h"
 #include "lib/model/judge.h"
+#include "lib/model/kin.h"
 #include "lib/model/learn.h"
 #include "lib/model/ops.h"
 #include "lib/model/pairs.h"
@@ -377,6 +378,7 @@ int model_set_features(struct model *m, struct slice id, const struct slice *fea
     if (n > m->params.item_features) add_stat(&m->stats.features_left_out, n - m->params.item_features);
     int rc = features_describe(m->features, row, features, n, &any, e);
     if (rc == 0) items_set_described(m->items, row, any);
+    if (rc == 0) kin_start(m, row);
     return rc;
 }
 

@@ -14,7 +14,7 @@
 #define MODEL_MAX_HISTORY   255
 #define MODEL_MAX_EXPOSED   255
 #define MODEL_TRENDS        3
-#define MODEL_TERMS         (8 + MODEL_TRENDS) /* of a score */
+#define MODEL_TERMS         (9 + MODEL_TRENDS) /* of a score */
 #define MODEL_MAX_ID        256                /* bytes of a user or item id */
 #define MODEL_MAX_FEATURES  64                 /* of one item */
 #define MODEL_MAX_FEATURE   128                /* bytes of one */

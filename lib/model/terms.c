@@ -11,9 +11,9 @@
 #define LN_2 0.69314718055994530942
 
 const char *terms_name(int term) {
-    static const char *const names[TERMS] = {"forward",   "backward",    "successor",    "together",
-                                             "embedding", "trend_short", "trend_middle", "trend_long",
-                                             "affinity",  "succession",  "feature_trend"};
+    static const char *const names[TERMS] = {"forward",   "backward",    "successor",     "together",
+                                             "embedding", "trend_short", "trend_middle",  "trend_long",
+                                             "affinity",  "succession",  "feature_trend", "untouched"};
     return names[term];
 }
 

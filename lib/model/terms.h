@@ -37,6 +37,7 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERM_AFFINITY = TERM_CONTENT,
        TERM_SUCCESSION,
        TERM_FEATURE_TREND,
+       TERM_UNTOUCHED,
        TERMS,
 };
 

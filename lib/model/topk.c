@@ -276,7 +276,7 @@ static bool collect(struct topk *s, const struct items *t, const struct topk_que
         struct bounded found[SCAN_ROWS];
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
         float least = must_pass(s, q);
-        n = bound_block(&s->bound, first, n, content_reach(q->content, least), found);
+        n = bound_block(&s->bound, first, n, content_reach(q->content, first, least), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
             while (skip < q->n_excluded && q->excluded[skip] < f->row) skip++;
@@ -341,7 +341,7 @@ static bool place_scan(struct topk *s, const struct items *t, const struct topk_
         float best = q->k > 0 ? threshold(s, q->k) : INFINITY;
         float least = nextafterf(best < p->target.score ? best : p->target.score, -INFINITY);
         uint32_t n = n_rows - first < SCAN_ROWS ? n_rows - first : SCAN_ROWS;
-        n = bound_block(&s->bound, first, n, content_reach(q->content, least), found);
+        n = bound_block(&s->bound, first, n, content_reach(q->content, first, least), found);
         for (uint32_t i = 0; i < n; i++) {
             struct bounded *f = &found[i];
             if (f->row == p->target.row || !item_shown(t, f->row, q->wall_ms) || excluded(q, f->row) ||
