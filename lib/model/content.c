@@ -21,8 +21,10 @@ struct content *content_new(const struct model_params *p) {
     if (!c) return NULL;
     c->max_features = p->max_features ? p->max_features : 1;
     c->max_items = p->max_items;
-    c->cap =
-        p->affinity_history * p->item_features + p->succession_history * p->succession_features * p->neighbours + 1;
+    /* Lists of items may be of a time when params.item_features was larger. */
+    uint32_t most =
+        p->affinity_history * MODEL_MAX_FEATURES + p->succession_history * p->succession_features * p->neighbours + 1;
+    c->cap = most < c->max_features ? most : c->max_features;
     c->value = mem_map(c->max_features * sizeof *c->value);
     c->touched = mem_map(c->cap * sizeof *c->touched);
     c->heap = mem_map(c->cap * sizeof *c->heap);

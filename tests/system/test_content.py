@@ -100,3 +100,18 @@ def test_pairs_of_features_that_answers_miss_come_into_the_cache(tastes):
     assert tastes.metrics().value("rankd_feature_cache_rows") == 0 < reads()
     poll("answers without reads", lambda: reads() == reads())
     assert tastes.metrics().value("rankd_feature_admitted_total") == tastes.metrics().value("rankd_feature_cache_rows") > 0
+
+
+def test_fewer_features_an_item_hold_for_descriptions_from_then_on(make_rankd):
+    """Items keep what they had: the answers to a user of theirs must have room for it."""
+    daemon = make_rankd(model__neighbours=1).start()
+    describe(daemon, *[{"type": "item", "item": f"i{n}", "ts": 1700000000, "features": {"tags": [f"t{n}-{k}" for k in range(64)]}}
+                       for n in range(20)])
+    daemon.send([click(n, "u", f"i{n}") for n in range(20)])
+    daemon.wait_learned(40)
+    for most in (1, 0):
+        daemon.restart(model__item_features=most)
+        assert daemon.recommend("u", k=5, keep_used=1)["basis"] == "personal"
+        assert daemon.metrics().value("rankd_features") == 20 * 64
+    describe(daemon, {"type": "item", "item": "i0", "ts": 1700000000, "features": {"tags": ["t0-0"]}})
+    assert daemon.metrics().value("rankd_features") == 19 * 64
