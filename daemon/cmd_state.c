@@ -99,7 +99,8 @@ int cmd_verify(int argc, char **argv) {
                          "usage: rankd verify [-c FILE] [-o section.key=value]...\n\n"
                          "Reads every row of the data directory and of its own log and checks it, in a child process, "
                          "so that damage to\n"
-                         "LMDB's own structure is found too. Exit code 0: whole; 1: damaged, each place named.\n",
+                         "LMDB's own structure is found too. Exit code 0: whole; 1: damaged, each place named, or\n"
+                         "of another format.\n",
                          &c);
     if (rc >= 0) return rc;
     if (cmd_load(&c, &config) != 0) return EXIT_BAD_USE;
@@ -107,7 +108,7 @@ int cmd_verify(int argc, char **argv) {
         fprintf(stderr, "rankd: %s; verify needs a directory that is not in use\n", e.text);
         rc = EXIT_FAILED_RUN;
     } else {
-        rc = verify_in_child(&config, stdout) == 0 ? EXIT_DONE : EXIT_FAILED_RUN;
+        rc = verify_in_child(&config, stdout) == VERIFIED_WHOLE ? EXIT_DONE : EXIT_FAILED_RUN;
         close(lock);
     }
     config_free(&config);

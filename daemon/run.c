@@ -26,7 +26,7 @@ static int start_directory(struct run *r, struct err *e) {
         return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be made: %s", dir, strerror(errno));
     int rc = store_lock_dir(dir, &r->lock, e);
     if (rc < 0) return rc;
-    if (r->d.config.verify_at_start && verify_in_child(&r->d.config, stderr) < 0)
+    if (r->d.config.verify_at_start && verify_in_child(&r->d.config, stderr) == VERIFIED_DAMAGED)
         return err_set(e, ERR_CORRUPT, "rankd.verify_at_start", "%s is damaged: see what rankd verify says", dir);
     return 0;
 }

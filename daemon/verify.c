@@ -1,6 +1,7 @@
 /* Verification of rows, of LMDB's structure, and of the own log. */
 #include "daemon/verify.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,7 +28,7 @@ static int learned_end(struct store *s, uint64_t *end, struct err *e) {
     return rc == ERR_MISSING ? 0 : rc;
 }
 
-static int verify_store(const struct config *c, uint64_t *learned, FILE *out) {
+static enum verified verify_store(const struct config *c, uint64_t *learned, FILE *out) {
     struct store_options o = {.dir = c->data_dir, .map_size = c->map_size, .max_readers = 4, .read_only = true};
     struct store *s;
     struct verify_counts counts = {0};
@@ -35,7 +36,11 @@ static int verify_store(const struct config *c, uint64_t *learned, FILE *out) {
     int rc = store_open(&o, &s, &e);
     if (rc == ERR_MISSING) {
         fprintf(out, "model: nothing stored yet\n");
-        return 0;
+        return VERIFIED_WHOLE;
+    }
+    if (rc == ERR_MISMATCH) {
+        fprintf(out, "model: %s\n", e.text);
+        return VERIFIED_FOREIGN;
     }
     if (rc == 0) {
         rc = digest_verify(s, &counts, say_bad, out, &e);
@@ -44,11 +49,11 @@ static int verify_store(const struct config *c, uint64_t *learned, FILE *out) {
     }
     if (rc < 0) {
         fprintf(out, "damaged: %s\n", e.text);
-        return -1;
+        return VERIFIED_DAMAGED;
     }
     for (int t = 0; t < STORE_TABLES; t++)
         fprintf(out, "%s: %llu rows\n", store_table_name((enum store_table)t), (unsigned long long)counts.rows[t]);
-    return counts.damaged ? -1 : 0;
+    return counts.damaged ? VERIFIED_DAMAGED : VERIFIED_WHOLE;
 }
 
 static int verify_log(const struct config *c, uint64_t learned, FILE *out) {
@@ -82,28 +87,31 @@ static int verify_log(const struct config *c, uint64_t learned, FILE *out) {
     return -1;
 }
 
-int verify_in_child(const struct config *c, FILE *out) {
+enum verified verify_in_child(const struct config *c, FILE *out) {
+    static const char *const said[] = {"whole", "DAMAGED", "not verified"};
     fflush(out);
     pid_t child = fork();
     if (child < 0) {
-        fprintf(out, "verify: no child process: errno\n");
-        return -1;
+        fprintf(out, "verify: no child process: %s\n", strerror(errno));
+        return VERIFIED_DAMAGED;
     }
     if (child == 0) {
         uint64_t learned = 0;
-        int store = verify_store(c, &learned, out), log = verify_log(c, learned, out);
+        enum verified store = verify_store(c, &learned, out);
+        bool log = verify_log(c, learned, out) == 0;
         fflush(out);
-        _exit(store < 0 || log < 0);
+        _exit(log ? (int)store : VERIFIED_DAMAGED);
     }
     int status;
-    if (waitpid(child, &status, 0) != child) return -1;
+    if (waitpid(child, &status, 0) != child) return VERIFIED_DAMAGED;
     if (WIFSIGNALED(status))
         fprintf(out,
                 "damaged: reading ended by signal %d: the structure of model.mdb is damaged. Restore a backup, or move "
                 "model.mdb away and "
                 "learn the log again (rankd replay)\n",
                 WTERMSIG(status));
-    bool whole = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    fprintf(out, "%s\n", whole ? "whole" : "DAMAGED");
-    return whole ? 0 : -1;
+    enum verified v = VERIFIED_DAMAGED;
+    if (WIFEXITED(status) && WEXITSTATUS(status) <= VERIFIED_FOREIGN) v = (enum verified)WEXITSTATUS(status);
+    fprintf(out, "%s\n", said[v]);
+    return v;
 }

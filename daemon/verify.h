@@ -7,8 +7,14 @@
 
 #include "daemon/config.h"
 
+enum verified {
+    VERIFIED_WHOLE,   /* an empty directory is */
+    VERIFIED_DAMAGED, /* or not readable */
+    VERIFIED_FOREIGN, /* model.mdb is of another format, or not rankd's: it cannot be judged */
+};
+
 /* Forks before any LMDB environment is open in this process; the caller holds the directory's lock. Prints what it
- * finds to out. 0: whole (an empty directory is); -1: damaged or not readable. */
-int verify_in_child(const struct config *c, FILE *out);
+ * finds to out. */
+enum verified verify_in_child(const struct config *c, FILE *out);
 
 #endif
