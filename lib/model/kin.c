@@ -7,7 +7,8 @@
 #include "lib/model/content.h"
 #include "lib/model/feature.h"
 
-#define KIN_SUM 1e-6f /* AdaGrad sum of q: it counts as learned, and steps stay as large as those of a new item */
+#define KIN_SUM   1e-6f /* AdaGrad sum of q: it counts as learned, and steps stay as large as those of a new item */
+#define LIVE_PART 16u   /* looking at the features of a live item takes as long as so many places of a posting list */
 
 struct sample { /* the live items with the smallest keys, ascending */
     uint64_t key[KIN_SAMPLE];
@@ -29,17 +30,34 @@ static void offer(struct sample *s, uint64_t key, uint32_t row) {
     s->row[at] = row;
 }
 
+static void consider(struct sample *s, const struct model *m, uint64_t seed, uint32_t row) {
+    uint64_t key = draw_mix(seed ^ row);
+    if (s->n == KIN_SAMPLE && key >= s->key[KIN_SAMPLE - 1]) return;
+    const struct item_head *head = item_head(m->items, row);
+    if (head->live && head->q_sum > 0) offer(s, key, row);
+}
+
+static bool has_feature(const struct model *m, uint32_t row, uint32_t feature) {
+    const struct feature_list *l = features_of(m->features, row);
+    for (uint32_t k = 0; l && k < l->n; k++)
+        if (l->feature[k] == feature) return true;
+    return false;
+}
+
+/* From the items that have the feature or from those that are live, whichever are fewer by far: the sample is the same.
+ * While a catalogue is described that hardly anybody has touched, the first would take the square of its size. */
 static void draw_sample(struct sample *s, const struct model *m, uint32_t feature, uint32_t of) {
     const struct posting *p = posting_read(&m->features->postings[feature]);
     uint64_t seed = draw_mix(m->params.seed + of);
+    uint32_t places = posting_places(p), n_live = m->items->n_live;
     s->n = 0;
-    for (uint32_t k = 0, n = posting_places(p); k < n; k++) {
-        uint32_t row = posting_item(p, k);
-        uint64_t key = draw_mix(seed ^ row);
-        if (row == POSTING_HOLE || (s->n == KIN_SAMPLE && key >= s->key[KIN_SAMPLE - 1])) continue;
-        const struct item_head *head = item_head(m->items, row);
-        if (head->live && head->q_sum > 0) offer(s, key, row);
+    if (n_live < places / LIVE_PART) {
+        for (uint32_t k = 0; k < n_live; k++)
+            if (has_feature(m, m->items->live[k], feature)) consider(s, m, seed, m->items->live[k]);
+        return;
     }
+    for (uint32_t k = 0; k < places; k++)
+        if (posting_item(p, k) != POSTING_HOLE) consider(s, m, seed, posting_item(p, k));
 }
 
 static void add_sample(struct mean *to, const struct model *m, const struct sample *s, float weight) {
