@@ -331,6 +331,29 @@ static int answer(struct recommend *r, const struct topk_query *q, const struct 
     return 0;
 }
 
+static void drop_row(struct recommend *r, struct recommend_answer *a, uint32_t row) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        if (r->hits[i].row == row) continue;
+        r->hits[kept] = r->hits[i];
+        if (a->reasons) r->reasons[kept] = r->reasons[i];
+        kept++;
+    }
+    a->n = kept;
+}
+
+/* Items that nobody knew, or that had another row, when the rows of the request were looked up may have come among the
+ * candidates since: they are as excluded as the others. r->excluded is sorted. */
+static void drop_newcomers(struct recommend *r, const struct slice *ids, size_t n, struct recommend_answer *a) {
+    const struct rows *known = &r->excluded;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = items_find(r->model->items, ids[i]);
+        if (row == ITEM_NONE) continue;
+        if (known->n > 0 && bsearch(&row, known->row, known->n, sizeof row, ascending)) continue;
+        drop_row(r, a, row);
+    }
+}
+
 /* Ends a call: the section is kept for the answer, not for an error. */
 static int finish(struct recommend *r, int rc, const struct recommend_answer *made, struct recommend_answer *out) {
     if (rc < 0)
@@ -365,6 +388,11 @@ int recommend_rank(struct recommend *r, const struct recommend_request *q, struc
         made.basis = taste.basis;
         made.n_unknown = taste.n_unknown;
         rc = answer(r, &query, q->explain ? &taste : NULL, &made, e);
+    }
+    if (rc == 0) {
+        drop_newcomers(r, q->exclude, q->n_exclude, &made);
+        drop_newcomers(r, q->cart, q->n_cart, &made);
+        if (!q->keep_used) drop_newcomers(r, q->history, q->n_history, &made);
     }
     return finish(r, rc, &made, a);
 }

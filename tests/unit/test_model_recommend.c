@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/model/feature.h"
 #include "lib/model/history.h"
 #include "lib/model/recommend.h"
 #include "tests/unit/model_oracle.h"
@@ -67,6 +68,11 @@ static const struct model_params params = {
     .neighbour_shrink = 5,
     .neighbour_popularity = 0.2f,
     .basket_weight = 0.1f,
+    .max_features = 16,
+    .item_features = 1,
+    .succession_history = 1,
+    .succession_features = 1,
+    .feature_scale = 100,
     .blend_start = {1, 0.5f, 0.1f, 1, 0.3f, 0.02f, 0.01f, 0},
     .blend_step = 0.015f,
     .blend_step_neighbours = 0.05f,
@@ -299,6 +305,35 @@ static void lists_of_the_request(void **state) {
     recommend_done(w.r);
 }
 
+/* The learner goes on while a row of pairs of features is read: what is excluded may be learned just then. */
+static int learn_late(void *arg, enum neighbour_kind kind, uint32_t a, struct buf *out, struct err *e) {
+    int *left = arg;
+    (void)kind, (void)a, (void)out;
+    if ((*left)-- > 0) learn("somebody", ITEMS, 0, EVENTS + 3); /* no basket */
+    model_publish(w.m);
+    return err_set(e, ERR_MISSING, NULL, "no row");
+}
+
+static void what_is_excluded_and_learned_meanwhile_is_not_answered(void **state) {
+    struct slice late = item(ITEMS), feature = slice_str("f:x");
+    for (int round = 0; round < 3; round++) {
+        struct recommend_request q = request("user-3");
+        struct recommend_answer a;
+        int left = 1;
+        q.k = ITEMS + 1;
+        if (round == 1) q.cart = &late, q.n_cart = 1;
+        if (round == 2) q.history = &late, q.n_history = 1;
+        neighbours_set_backing(w.m->features->successions, 1u << 20, &(struct neighbour_backing){learn_late, &left});
+        for (int i = 0; i < ITEMS; i++) assert_int_equal(model_set_features(w.m, item(i), &feature, 1, NULL), 0);
+        assert_int_equal(recommend_rank(w.r, &q, &a, NULL), 0);
+        assert_true(left < 1 && a.n > 10);
+        assert_int_equal(answered(&a, late), round == 0);
+        for (size_t i = 1; i < a.n; i++) assert_true(a.hits[i - 1].score >= a.hits[i].score);
+        recommend_done(w.r);
+        assert_int_equal(tear_down(state) | set_up(state), 0);
+    }
+}
+
 static void similar_by_cosine(void **state) {
     (void)state;
     struct recommend_answer a;
@@ -447,11 +482,17 @@ static void serves_while_learning(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        ON_A_NEW_MODEL(ranks_for_a_known_user),       ON_A_NEW_MODEL(explains_its_answers),
-        ON_A_NEW_MODEL(ranks_by_the_request_history), ON_A_NEW_MODEL(popular_for_nobody),
-        ON_A_NEW_MODEL(lists_of_the_request),         ON_A_NEW_MODEL(similar_by_cosine),
-        ON_A_NEW_MODEL(users_outside_the_cache),      ON_A_NEW_MODEL(errors_leave_the_section),
-        ON_A_NEW_MODEL(serves_while_learning),        ON_A_NEW_MODEL(erased_items_and_users_are_gone),
+        ON_A_NEW_MODEL(ranks_for_a_known_user),
+        ON_A_NEW_MODEL(explains_its_answers),
+        ON_A_NEW_MODEL(ranks_by_the_request_history),
+        ON_A_NEW_MODEL(popular_for_nobody),
+        ON_A_NEW_MODEL(lists_of_the_request),
+        ON_A_NEW_MODEL(what_is_excluded_and_learned_meanwhile_is_not_answered),
+        ON_A_NEW_MODEL(similar_by_cosine),
+        ON_A_NEW_MODEL(users_outside_the_cache),
+        ON_A_NEW_MODEL(errors_leave_the_section),
+        ON_A_NEW_MODEL(serves_while_learning),
+        ON_A_NEW_MODEL(erased_items_and_users_are_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
