@@ -116,7 +116,8 @@ static int check_field_names(const struct config *c, struct err *e) {
         size_t n = 0;
         for (const char *rest = fields[f].list; config_list_next(&rest, &name); n++) {
             if (name.n > MAX_FIELD_NAME || n == MAX_FIELD_NAMES)
-                return config_clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
+                return config_clash(c, e, fields[f].option, NULL, "allowed: %s4 names of at most 32 bytes",
+                                    f < n_own ? "1 to " : "up to ");
             size_t same = 0;
             for (const char *own = fields[f].list; config_list_next(&own, &other);) same += slice_equal(name, other);
             if (same > 1) return config_clash(c, e, fields[f].option, NULL, "a name is listed twice");
@@ -126,7 +127,8 @@ static int check_field_names(const struct config *c, struct err *e) {
                         return config_clash(c, e, fields[f].option, fields[g].option,
                                             "one name cannot be read as two fields");
         }
-        if (n == 0) return config_clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
+        if (n == 0 && f < n_own)
+            return config_clash(c, e, fields[f].option, NULL, "allowed: 1 to 4 names of at most 32 bytes");
     }
     return 0;
 }

@@ -183,8 +183,8 @@ int engine_rules(const struct config *c, char (*types)[33], size_t n_types, stru
     if (rc == 0) rc = event_names_parse(c->field_type, &r.type, e);
     if (rc == 0) rc = event_names_parse(c->field_ts, &r.ts, e);
     if (rc == 0) rc = event_names_parse(c->field_id, &r.id, e);
-    if (rc == 0) rc = event_names_parse(c->word_features, &r.words, e);
-    if (rc == 0) rc = event_names_parse(c->band_features, &r.bands, e);
+    if (rc == 0 && *c->word_features) rc = event_names_parse(c->word_features, &r.words, e);
+    if (rc == 0 && *c->band_features) rc = event_names_parse(c->band_features, &r.bands, e);
     if (rc == 0) *out = r;
     return rc;
 }

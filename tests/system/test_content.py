@@ -115,3 +115,10 @@ def test_fewer_features_an_item_hold_for_descriptions_from_then_on(make_rankd):
         assert daemon.metrics().value("rankd_features") == 20 * 64
     describe(daemon, {"type": "item", "item": "i0", "ts": 1700000000, "features": {"tags": ["t0-0"]}})
     assert daemon.metrics().value("rankd_features") == 19 * 64
+
+
+def test_no_words_and_no_bands_where_none_are_named(make_rankd):
+    daemon = make_rankd(events__word_features="", events__band_features="").start()
+    describe(daemon, {"type": "item", "item": "a", "ts": 1700000000, "features": {"title": "A red shoe", "price": 20}},
+             {"type": "item", "item": "b", "ts": 1700000000, "features": {"title": "A red hat", "price": 21}})
+    assert daemon.metrics().value("rankd_features") == 4  # each value as it came
