@@ -74,6 +74,8 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
 static int explain_list(struct explain *x, const struct explain_moment *at, enum neighbour_kind kind, uint32_t k,
                         float near, const struct topk_hit *hits, struct err *e) {
     struct terms *s = at->terms;
+    /* Rows that were changed since the ranking name other items, for which there may be no more room. */
+    if (s->n > s->cap) return 0;
     int rc = neighbours_read(at->model->neighbours, at->reader, kind, x->rows[k], &s->list, e);
     if (rc < 0) return rc;
     terms_measure(s, at->model->items, kind, &s->list, x->rows[k], near);

@@ -23,8 +23,8 @@ struct explain_moment { /* what the answer was made from */
 };
 
 /* Inside the epoch section, which is left while a neighbour row is read from the backing: ids found before are gone
- * then. The rows are read again: while learning goes on a share may be newer than the score. ERR_NOMEM, errors of
- * neighbours_read. */
+ * then. The rows are read again: while learning goes on a share may be newer than the score, or missing. ERR_NOMEM,
+ * errors of neighbours_read. */
 int explain_rows(struct explain *x, const struct explain_moment *at, const struct topk_hit *hits, size_t n,
                  struct err *e) ERR_MUST_CHECK;
 /* Hit number i of the last explain_rows with the ids of now. */
