@@ -51,7 +51,7 @@ void terms_begin(struct terms *s, int64_t clock_ms) {
         memset(s->slots, 0, ((size_t)s->mask + 1) * sizeof *s->slots);
     } else { /* backwards: a probe chain is taken apart from its end */
         for (uint32_t k = s->n; k-- > 0;) {
-            uint32_t at = terms_home(s, s->rows[k].row);
+            uint32_t at = terms_home(s->mask, s->log_slots, s->rows[k].row);
             while (s->slots[at & s->mask] >> 32 != k + 1) at++;
             s->slots[at & s->mask] = 0;
         }
@@ -60,27 +60,36 @@ void terms_begin(struct terms *s, int64_t clock_ms) {
     s->n = 0;
 }
 
-/* The place of a row. Whether it is new is not asked by a branch, which would be guessed wrongly one time in four and
- * take most of an answer's time; hence products and shifts, which no compiler makes one. That the first slot is another
- * row's is rare. */
-static inline uint32_t place_of(struct terms *s, uint32_t row) {
-    uint32_t at = terms_home(s, row);
-    uint64_t slot = s->slots[at];
-    while ((slot >> 32) * ((uint32_t)slot ^ row) != 0) { /* taken, and not by this row */
-        at = (at + 1) & s->mask;
-        slot = s->slots[at];
+/* The places of n rows. Whether one is new is not asked by a branch, which would be guessed wrongly one time in four
+ * and take most of an answer's time; hence products and shifts, which no compiler makes one. That the first slot is
+ * another row's is rare. What the loop changes of s is kept in registers. */
+static void places_of(struct terms *s, const uint32_t *row, uint32_t n, uint32_t *out) {
+    const uint32_t mask = s->mask, log_slots = s->log_slots;
+    struct terms_row *rows = s->rows;
+    uint64_t *slots = s->slots;
+    uint32_t known = s->n;
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t at = terms_home(mask, log_slots, row[k]);
+        uint64_t slot = slots[at];
+        while ((slot >> 32) * ((uint32_t)slot ^ row[k]) != 0) { /* taken, and not by this row */
+            at = (at + 1) & mask;
+            slot = slots[at];
+        }
+        uint32_t before = (uint32_t)(slot >> 32), fresh = (before - 1) >> 31; /* 1 where there was none */
+        known += fresh;
+        uint32_t place = before + fresh * known;
+        slots[at] = (uint64_t)place << 32 | row[k];
+        rows[place - 1].row = row[k];
+        out[k] = place - 1;
     }
-    uint32_t before = (uint32_t)(slot >> 32), fresh = (before - 1) >> 31; /* 1 where there was none */
-    s->n += fresh;
-    uint32_t place = before + fresh * s->n;
-    s->slots[at] = (uint64_t)place << 32 | row;
-    s->rows[place - 1].row = row;
-    return place - 1;
+    s->n = known;
 }
 
 struct terms_row *terms_at(struct terms *s, uint32_t row) {
+    uint32_t place;
     CHECK(s->n < s->cap);
-    return &s->rows[place_of(s, row)];
+    places_of(s, &row, 1, &place);
+    return &s->rows[place];
 }
 
 /* N_i at clock, before its exponential, from the compact copies of the counts. */
@@ -115,7 +124,7 @@ void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind k
     float *x = s->numbers;
     if (n == 0) return;
     CHECK(s->n <= s->cap);
-    for (uint32_t k = 0; k < n; k++) s->at[k] = place_of(s, list->row[k]);
+    places_of(s, list->row, n, s->at);
     measure_fresh(s, t, first, shift);
     float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / half_life);
     float scale = p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);

@@ -89,13 +89,13 @@ void terms_weigh(struct terms *s, const float *weight);
 
 /* Where the search for a row begins. Low rows, which are all that a small catalogue has, keep their order and never
  * meet. */
-static inline uint32_t terms_home(const struct terms *s, uint32_t row) {
-    return (row ^ (row >> s->log_slots) * 2654435761u) & s->mask;
+static inline uint32_t terms_home(uint32_t mask, uint32_t log_slots, uint32_t row) {
+    return (row ^ (row >> log_slots) * 2654435761u) & mask;
 }
 
 /* The row's terms, or NULL. */
 static inline const struct terms_row *terms_find(const struct terms *s, uint32_t row) {
-    for (uint32_t at = terms_home(s, row);; at++) {
+    for (uint32_t at = terms_home(s->mask, s->log_slots, row);; at++) {
         uint64_t slot = s->slots[at & s->mask];
         if (slot == 0) return NULL;
         if ((uint32_t)slot == row) return &s->rows[(slot >> 32) - 1];

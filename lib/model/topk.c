@@ -193,6 +193,11 @@ static float threshold(const struct topk *s, uint32_t k) {
     return seen > s->floor ? seen : s->floor;
 }
 
+/* A lower bound that may raise the threshold. */
+static void raise_low(struct topk *s, uint32_t k, const struct bounded *f) {
+    if (f->low > -INFINITY && f->low >= s->floor) offer(s->lows, &s->n_lows, k, (struct topk_hit){f->low, f->row});
+}
+
 /* The bound that a row of the scan has to be above. Rows come in ascending order, so that a later one has to be above
  * those seen; of the rows that were scored before, one with a lower number wins when it is equal. */
 static float must_pass(const struct topk *s, const struct topk_query *q) {
@@ -284,7 +289,7 @@ static bool collect(struct topk *s, const struct items *t, const struct topk_que
             if (!complete(q, t, f, least)) continue;
             if (q->cosine && !has_learned(t, f->row)) f->low = f->high = 0;
             s->candidates[s->n_candidates++] = *f;
-            if (f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
+            raise_low(s, q->k, f);
         }
         if (s->n_candidates > CANDIDATES - SCAN_ROWS) {
             drop_losers(s, q->k);
@@ -349,7 +354,7 @@ static bool place_scan(struct topk *s, const struct items *t, const struct topk_
                 continue;
             sure += f->low > p->target.score;
             s->candidates[s->n_candidates++] = *f;
-            if (q->k > 0 && f->low > -INFINITY) offer(s->lows, &s->n_lows, q->k, (struct topk_hit){f->low, f->row});
+            if (q->k > 0) raise_low(s, q->k, f);
         }
         if (s->n_candidates > CANDIDATES - SCAN_ROWS) return false;
     }
