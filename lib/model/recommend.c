@@ -123,6 +123,19 @@ static void rows_sort(struct rows *rows) {
     rows->n = kept;
 }
 
+/* Among rows that are sorted. */
+static bool rows_have(const struct rows *rows, uint32_t row) {
+    size_t low = 0, high = rows->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (rows->row[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < rows->n && rows->row[low] == row;
+}
+
 /* Adds the rows of known ids; returns the number of the others or an error. */
 static int rows_add_ids(struct rows *rows, const struct items *t, const struct slice *ids, size_t n, size_t *n_unknown,
                         struct err *e) {
@@ -357,7 +370,7 @@ static void drop_newcomers(struct recommend *r, const struct slice *ids, size_t 
     for (size_t i = 0; i < n; i++) {
         uint32_t row = items_find(r->model->items, ids[i]);
         if (row == ITEM_NONE) continue;
-        if (known->n > 0 && bsearch(&row, known->row, known->n, sizeof row, ascending)) continue;
+        if (rows_have(known, row)) continue;
         drop_row(r, a, row);
     }
 }
