@@ -65,8 +65,9 @@ $(BUILD)/lib%.a:
 # -O3 for the arithmetic: plain loops there are written to be vectorised.
 $(BUILD)/obj/lib/model/%.o: CFLAGS += -O3
 $(BUILD)/obj/lib/eval/%.o: CFLAGS += -O3
-$(BUILD)/obj/lib/base/fmath.o $(BUILD)/obj/lib/base/fmath_avx2.o: CFLAGS += -O3
+$(patsubst %,$(BUILD)/obj/lib/base/%.o,fmath fmath_avx2 fmath_avx512): CFLAGS += -O3
 $(BUILD)/obj/lib/base/fmath_avx2.o: CFLAGS += -mavx2
+$(BUILD)/obj/lib/base/fmath_avx512.o: CFLAGS += -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512
 $(BUILD)/obj/lib/model/kernel_avx2.o: CFLAGS += -mavx2
 $(BUILD)/obj/lib/model/kernel_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
 

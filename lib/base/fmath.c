@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -34,20 +35,27 @@ float fm_expf(float x) { return expf_one(x); }
 
 float fm_logf(float x) { return logf_one(x); }
 
+static bool has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
 void fm_expf_n(float *x, size_t n) {
-    if (__builtin_cpu_supports("avx2")) {
+    if (has_avx512())
+        fm_expf_n_avx512(x, n);
+    else if (__builtin_cpu_supports("avx2"))
         fm_expf_n_avx2(x, n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) x[i] = expf_one(x[i]);
+    else
+        for (size_t i = 0; i < n; i++) x[i] = expf_one(x[i]);
 }
 
 void fm_logf_n(float *x, size_t n) {
-    if (__builtin_cpu_supports("avx2")) {
+    if (has_avx512())
+        fm_logf_n_avx512(x, n);
+    else if (__builtin_cpu_supports("avx2"))
         fm_logf_n_avx2(x, n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) x[i] = logf_one(x[i]);
+    else
+        for (size_t i = 0; i < n; i++) x[i] = logf_one(x[i]);
 }
 
 float fm_sqrtf(float x) { return __builtin_sqrtf(x); }

@@ -82,8 +82,10 @@ static inline float logf_one(float x) {
     return float_of_bits(result);
 }
 
-/* fmath_avx2.c: fm_expf_n and fm_logf_n for CPUs that have AVX2. */
+/* fm_expf_n and fm_logf_n for CPUs that have these instructions: fmath_avx2.c, fmath_avx512.c. */
 void fm_expf_n_avx2(float *x, size_t n);
 void fm_logf_n_avx2(float *x, size_t n);
+void fm_expf_n_avx512(float *x, size_t n);
+void fm_logf_n_avx512(float *x, size_t n);
 
 #endif
