@@ -18,17 +18,9 @@
 #include "daemon/engine.h"
 #include "lib/base/draw.h"
 #include "lib/base/mem.h"
+#include "tests/unit/engine_bench.h"
 
 #define RECORDS 1500
-
-struct bench { /* one data directory with its engine */
-    char dir[64];
-    struct config config;
-    struct store *store;
-    struct engine *engine;
-    struct checkpoint *checkpoint;
-    uint32_t source;
-};
 
 static char *const small[] = {"model.dim=16",
                               "model.negatives=8",
@@ -44,22 +36,6 @@ static char *const small[] = {"model.dim=16",
                               "drift.tolerance=0", /* alarms among random events, and what follows from them */
                               "drift.threshold=2"};
 
-static void open_bench(struct bench *b) {
-    struct err e;
-    struct store_options o = {.dir = b->dir, .map_size = 256u << 20, .max_readers = 8, .create = true};
-    assert_int_equal(store_open(&o, &b->store, &e), 0);
-    assert_int_equal(engine_new(&b->config, b->store, 2, &b->engine, &e), 0);
-    assert_true(engine_load(b->engine, b->store, &e) >= 0);
-    assert_int_equal(checkpoint_new(b->engine, 0, &b->checkpoint, &e), 0);
-    assert_int_equal(engine_source(b->engine, "log", &b->source, &e), 0);
-}
-
-static void close_bench(struct bench *b) {
-    checkpoint_free(b->checkpoint);
-    engine_free(b->engine);
-    store_close(b->store);
-}
-
 static void new_bench(struct bench *b) {
     struct err e;
     memset(b, 0, sizeof *b);
@@ -73,14 +49,6 @@ static void large_caches(struct bench *b) {
     b->config.user_cache_bytes = b->config.neighbour_cache_bytes = b->config.feature_cache_bytes = 1u << 30;
     close_bench(b);
     open_bench(b);
-}
-
-static void free_bench(struct bench *b) {
-    char command[128];
-    close_bench(b);
-    config_free(&b->config);
-    snprintf(command, sizeof command, "rm -rf %s", b->dir);
-    assert_int_equal(system(command), 0);
 }
 
 /* Record n: clicks, baskets, descriptions, erasures, bad ones and repeats of an id. */

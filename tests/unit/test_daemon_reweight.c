@@ -14,6 +14,7 @@
 #include "daemon/engine.h"
 #include "daemon/reweight.h"
 #include "lib/base/clock.h"
+#include "tests/unit/engine_bench.h"
 
 #define T0 INT64_C(1700000000000)
 
@@ -108,46 +109,12 @@ static void test_several_rules_multiply(void **state) {
 
 /* ---- in the engine ---- */
 
-struct bench {
-    char dir[64];
-    struct config config;
-    struct store *store;
-    struct engine *engine;
-    struct checkpoint *checkpoint;
-    uint32_t source;
-    uint64_t next;
-};
-
-static void open_bench(struct bench *b) {
-    struct err e;
-    struct store_options o = {.dir = b->dir, .map_size = 64u << 20, .max_readers = 8, .create = true};
-    assert_int_equal(store_open(&o, &b->store, &e), 0);
-    assert_int_equal(engine_new(&b->config, b->store, 2, &b->engine, &e), 0);
-    assert_true(engine_load(b->engine, b->store, &e) >= 0);
-    assert_int_equal(checkpoint_new(b->engine, 0, &b->checkpoint, &e), 0);
-    assert_int_equal(engine_source(b->engine, "log", &b->source, &e), 0);
-}
-
-static void close_bench(struct bench *b) {
-    checkpoint_free(b->checkpoint);
-    engine_free(b->engine);
-    store_close(b->store);
-}
-
 static void new_bench(struct bench *b) {
     memset(b, 0, sizeof *b);
     snprintf(b->dir, sizeof b->dir, "/tmp/rankd-rules-XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     reweight_free(rules(&b->config, NULL));
     open_bench(b);
-}
-
-static void free_bench(struct bench *b) {
-    char command[128];
-    close_bench(b);
-    config_free(&b->config);
-    snprintf(command, sizeof command, "rm -rf %s", b->dir);
-    assert_int_equal(system(command), 0);
 }
 
 static int checkpoint(struct bench *b) {
