@@ -171,15 +171,13 @@ int ctl_similar(int argc, char **argv) {
     return ask_list(&c, &path, NULL);
 }
 
-int ctl_popular(int argc, char **argv) {
+/* A route that takes k and nothing else. */
+static int ask_for_k(int argc, char **argv, const char *route, const char *help,
+                     void (*print)(struct jdoc_value reply)) {
     struct ctl c = {0};
     struct buf path;
-    start_path(&path, "/v1/popular");
-    int rc = list_query(&c, argc, argv,
-                        "usage: rankctl popular [-k N] [options]\n\n"
-                        "What is popular now.\n\n"
-                        "  -k N                   how many (default 20)\n",
-                        "k", &path);
+    start_path(&path, route);
+    int rc = list_query(&c, argc, argv, help, "k", &path);
     if (rc < 0 && optind < argc) {
         ctl_say("unexpected argument \"%s\"", argv[optind]);
         rc = CTL_BAD_USE;
@@ -188,28 +186,24 @@ int ctl_popular(int argc, char **argv) {
         buf_free(&path);
         return rc;
     }
-    return ask_list(&c, &path, NULL);
+    return ask(&c, &path, NULL, print);
+}
+
+int ctl_popular(int argc, char **argv) {
+    return ask_for_k(argc, argv, "/v1/popular",
+                     "usage: rankctl popular [-k N] [options]\n\n"
+                     "What is popular now.\n\n"
+                     "  -k N                   how many (default 20)\n",
+                     print_items);
 }
 
 int ctl_factors(int argc, char **argv) {
-    struct ctl c = {0};
-    struct buf path;
-    start_path(&path, "/v1/factors");
-    int rc =
-        list_query(&c, argc, argv,
-                   "usage: rankctl factors [-k N] [options]\n\n"
-                   "What each dimension of the item embeddings is about: its extreme items among the popular ones.\n\n"
-                   "  -k N                   how many at each end (default 5)\n",
-                   "k", &path);
-    if (rc < 0 && optind < argc) {
-        ctl_say("unexpected argument \"%s\"", argv[optind]);
-        rc = CTL_BAD_USE;
-    }
-    if (rc >= 0) {
-        buf_free(&path);
-        return rc;
-    }
-    return ask(&c, &path, NULL, print_factors);
+    return ask_for_k(
+        argc, argv, "/v1/factors",
+        "usage: rankctl factors [-k N] [options]\n\n"
+        "What each dimension of the item embeddings is about: its extreme items among the popular ones.\n\n"
+        "  -k N                   how many at each end (default 5)\n",
+        print_factors);
 }
 
 int ctl_score(int argc, char **argv) {
