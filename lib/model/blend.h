@@ -3,9 +3,11 @@
  * Steps of the change of NDCG, on full rankings that are made of a share of the events before they are learned: for
  * target i at rank r and each of the BLEND_OTHERS best other items k,
  *
- *     L        = sum_k |gain(r_k) - gain(r)| sigmoid((s_k - s_i) / T),     T = BLEND_WIDTH * (s of the best - s of the
- * 50th) weight  += step * g / sqrt(sum g^2),     g = -T dL/dweight,     gain(r) = 1 / log2(r + 2) for r < BLEND_CUT,
- * else 0
+ *     L       = sum_k |gain(r_k) - gain(r)| sigmoid((s_k - s_i) / T)
+ *     weight += step * g / sqrt(sum g^2),    g = -T dL/dweight
+ *
+ * with T = BLEND_WIDTH * (s of the best other - s of the last of them) and gain(r) = 1 / log2(r + 2) for r < BLEND_CUT,
+ * else 0.
  *
  * |gain - gain| is the change of NDCG by swapping the two (LambdaRank, Burges 2010), the sigmoid a smooth "k is before
  * i" (Qin, Liu and Li 2010, of the scale of each ranking). LambdaRank's log(1 + exp) is not bounded: where most targets
