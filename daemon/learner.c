@@ -10,7 +10,7 @@
 #include "lib/base/mem.h"
 
 #define IDLE_WAIT_MS  50
-#define IDLE_ADMITTED 256 /* rows of either cache brought in for readers while there is nothing to learn */
+#define IDLE_ADMITTED 256 /* rows of each cache brought in for readers while there is nothing to learn */
 #define RETRY_WAIT_MS 20
 #define AFTER_FAIL_MS 1000 /* from the begin of a checkpoint that failed to that of the next one */
 

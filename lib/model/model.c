@@ -26,7 +26,7 @@
 #define PREFETCH_ROWS 8u
 #define PUBLISH_ROWS  1024u
 #define WEIGHT_FADE   0.9999 /* of the mean weight, per pair that trains */
-#define ADMITTED      8u     /* rows of either cache brought in for readers at a publish: some 30 us each */
+#define ADMITTED      8u     /* rows of each cache brought in for readers at a publish: some 30 us each */
 #define OPS_LIMIT     (SIZE_MAX / 4)
 
 static void add_stat(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
@@ -429,9 +429,15 @@ void model_refresh_scan(struct model *m) {
     marks_clear(&t->counted);
 }
 
-void model_admit(struct model *m, uint32_t most) {
+static void admit(struct model *m, uint32_t most) {
+    users_admit(m->users, most);
     neighbours_admit(m->neighbours, most);
     neighbours_admit(m->features->successions, most);
+}
+
+void model_admit(struct model *m, uint32_t most) {
+    admit(m, most);
+    epoch_reclaim(m->epoch); /* what gave way; it may be long until something is learned and published */
 }
 
 void model_publish(struct model *m) {
@@ -441,7 +447,7 @@ void model_publish(struct model *m) {
     users_publish(m->users);
     neighbours_publish(m->neighbours);
     neighbours_publish(m->features->successions);
-    model_admit(m, ADMITTED);
+    admit(m, ADMITTED);
     blend_publish(&m->blend);
     quality_publish(&m->quality);
     drift_publish(&m->drift);

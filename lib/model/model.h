@@ -127,8 +127,8 @@ int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_C
 
 /* Learner: the serving copy of the rows follows those changed since the last call or publish. */
 void model_refresh_scan(struct model *m);
-/* Learner, not within an event: rows of neighbours and of pairs of features that readers missed come into the caches,
- * at most `most` of either (neighbours_admit). model_publish does it for a few. */
+/* Learner, not within an event: rows of users, of neighbours and of pairs of features that readers missed come into the
+ * caches, at most `most` of each (users_admit, neighbours_admit). model_publish does it for a few. */
 void model_admit(struct model *m, uint32_t most);
 /* Makes everything learned so far visible to readers. */
 void model_publish(struct model *m);

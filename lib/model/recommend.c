@@ -195,6 +195,7 @@ static int find_user(struct recommend *r, struct slice id, const struct user_row
                 if (e) *e = why;
                 return rc;
             }
+            if (rc == 0) users_want(m->users, id);
             row = *loaded;
         }
     }

@@ -1,5 +1,5 @@
 /* The user cache: chained buckets of slots, each pointing to the published row and, while the learner is at it, to a
- * private one. Slots stand in one list from most to least recently touched. */
+ * private one. Slots stand in one of two lists from most to least recently touched or admitted. */
 #include "lib/model/user.h"
 
 #include <string.h>
@@ -33,7 +33,8 @@ int users_new(const struct model_params *p, uint64_t cache_bytes, const struct u
     while (u->n_buckets < cache_bytes / 512 && u->n_buckets < (1u << 28)) u->n_buckets *= 2;
     u->buckets = mem_map_dense(u->n_buckets * sizeof *u->buckets);
     u->list = users_list_new();
-    if (u->buckets && u->list) {
+    u->wanted = user_wanted_new();
+    if (u->buckets && u->list && u->wanted) {
         *out = u;
         return 0;
     }
@@ -42,14 +43,20 @@ int users_new(const struct model_params *p, uint64_t cache_bytes, const struct u
                    (unsigned long long)cache_bytes);
 }
 
-void users_free(struct users *u) {
-    if (!u) return;
-    for (struct user_slot *s = u->newest, *next; s; s = next) {
+static void free_slots(struct user_slot *newest) {
+    for (struct user_slot *s = newest, *next; s; s = next) {
         next = s->older;
         mem_free(s->work);
         mem_free(atomic_load_explicit(&s->row, memory_order_relaxed));
         mem_free(s);
     }
+}
+
+void users_free(struct users *u) {
+    if (!u) return;
+    free_slots(u->used.newest);
+    free_slots(u->admitted.newest);
+    user_wanted_free(u->wanted);
     for (size_t k = u->superseded_at; k < u->n_superseded; k++) mem_free(u->superseded[k]);
     mem_free(u->superseded);
     mem_free(u->touched);
@@ -111,26 +118,35 @@ void users_prefetch(const struct users *u, uint64_t hash, uint32_t station) {
     }
 }
 
-/* The recency list. */
+/* The row of an admitted slot does not change while it is one. */
+static uint64_t admitted_bytes(const struct users *u, const struct user_slot *s) {
+    return row_size(u, atomic_load_explicit(&s->row, memory_order_relaxed)) + sizeof *s;
+}
+
+/* The lists of recency. */
 static void unlist(struct users *u, struct user_slot *s) {
+    struct user_recency *l = s->listed_in == USER_ADMITTED ? &u->admitted : &u->used;
+    if (l == &u->admitted) u->admitted_bytes -= admitted_bytes(u, s);
     if (s->newer)
         s->newer->older = s->older;
     else
-        u->newest = s->older;
+        l->newest = s->older;
     if (s->older)
         s->older->newer = s->newer;
     else
-        u->oldest = s->newer;
+        l->oldest = s->newer;
 }
 
 static void list_newest(struct users *u, struct user_slot *s) {
+    struct user_recency *l = s->listed_in == USER_ADMITTED ? &u->admitted : &u->used;
+    if (l == &u->admitted) u->admitted_bytes += admitted_bytes(u, s);
     s->newer = NULL;
-    s->older = u->newest;
-    if (u->newest)
-        u->newest->newer = s;
+    s->older = l->newest;
+    if (l->newest)
+        l->newest->newer = s;
     else
-        u->oldest = s;
-    u->newest = s;
+        l->oldest = s;
+    l->newest = s;
 }
 
 static void account(struct users *u, int64_t bytes) {
@@ -161,23 +177,42 @@ static void evict(struct users *u, struct user_slot *s) {
     epoch_retire(u->epoch, s, sizeof *s, mem_free);
 }
 
-/* Makes room for a row; false when everything left is not durable yet. Looks at a bounded number of the oldest; keep,
- * which may be NULL, stays. */
+static bool fits(const struct users *u, uint64_t bytes) { return held_bytes(u) + bytes <= u->cache_bytes; }
+static uint64_t admitted_share(const struct users *u) { return u->cache_bytes / USER_ADMITTED_SHARE; }
+
+/* Makes room for a row; false when everything left is not durable yet. Admitted rows go first, beyond their share and
+ * before learning would wait. Looks at a bounded number of the oldest; keep, which may be NULL, stays. */
 static bool make_room(struct users *u, size_t bytes, const struct user_slot *keep) {
-    struct user_slot *s = u->oldest;
-    for (unsigned looked = 0; s && looked < 256; looked++) {
-        if (held_bytes(u) + bytes <= u->cache_bytes) return true;
+    struct user_slot *s = u->used.oldest;
+    for (unsigned looked = 0; looked < 256 && !fits(u, bytes); looked++) {
+        struct user_slot *admitted = u->admitted.oldest;
+        if (admitted && (u->admitted_bytes > admitted_share(u) || !s || !is_durable(u, s))) {
+            evict(u, admitted);
+            continue;
+        }
+        if (!s) break;
         struct user_slot *newer = s->newer;
         if (s != keep && is_durable(u, s)) {
             evict(u, s);
         } else if (!s->work &&
-                   s != u->newest) { /* it would only be looked at again: out of the way until it is durable */
+                   s != u->used.newest) { /* it would only be looked at again: out of the way until it is durable */
             unlist(u, s);
             list_newest(u, s);
         }
         s = newer;
     }
-    return held_bytes(u) + bytes <= u->cache_bytes;
+    return fits(u, bytes);
+}
+
+/* Room for a row that only readers want: from their own kind once these have their share, else from the oldest of the
+ * learner's, if it is durable. */
+static bool make_room_to_admit(struct users *u, size_t bytes) {
+    while (!fits(u, bytes)) {
+        struct user_slot *s = u->admitted_bytes + bytes > admitted_share(u) ? u->admitted.oldest : u->used.oldest;
+        if (!s || !is_durable(u, s)) return false;
+        evict(u, s);
+    }
+    return true;
 }
 
 static struct user_row *fresh_row(const struct users *u, struct slice id) {
@@ -226,6 +261,28 @@ int users_reserve_shown(struct users *u, struct user_row **row, uint32_t n_shown
     return reserve(u, row, (*row)->n + n_shown, e);
 }
 
+/* A slot with the published row r, which is the cache's from now on; freed when there is no memory. listed_in: of the
+ * slot. */
+static int slot_add(struct users *u, uint64_t hash, struct user_row *r, uint64_t listed_in, struct user_slot **out,
+                    struct err *e) {
+    struct user_slot *s = mem_zalloc(sizeof *s);
+    if (!s) {
+        mem_free(r);
+        return err_set(e, ERR_NOMEM, "users", "no memory for a user");
+    }
+    s->hash = hash;
+    s->listed_in = listed_in;
+    atomic_init(&s->row, r);
+    _Atomic(struct user_slot *) *bucket = bucket_of(u, hash);
+    atomic_init(&s->next, atomic_load_explicit(bucket, memory_order_relaxed));
+    atomic_store_explicit(bucket, s, memory_order_release);
+    list_newest(u, s);
+    account(u, (int64_t)(row_size(u, r) + sizeof *s));
+    atomic_fetch_add_explicit(&u->stats.cached, 1, memory_order_relaxed);
+    *out = s;
+    return 0;
+}
+
 /* A slot for a user that is not in the cache; its published row is what the backing has, or an empty one. */
 static int slot_load(struct users *u, uint64_t hash, struct slice id, struct user_slot **out, struct err *e) {
     struct user_row *r = NULL;
@@ -236,22 +293,7 @@ static int slot_load(struct users *u, uint64_t hash, struct slice id, struct use
         if (r) r->erased = true; /* nobody yet: becomes a user when it is published with entries */
         atomic_fetch_add_explicit(&u->stats.created, 1, memory_order_relaxed);
     }
-    if (rc < 0) return rc;
-    struct user_slot *s = mem_zalloc(sizeof *s);
-    if (!s) {
-        mem_free(r);
-        return err_set(e, ERR_NOMEM, "users", "no memory for a user");
-    }
-    s->hash = hash;
-    atomic_init(&s->row, r);
-    _Atomic(struct user_slot *) *bucket = bucket_of(u, hash);
-    atomic_init(&s->next, atomic_load_explicit(bucket, memory_order_relaxed));
-    atomic_store_explicit(bucket, s, memory_order_release);
-    list_newest(u, s);
-    account(u, (int64_t)(row_size(u, r) + sizeof *s));
-    atomic_fetch_add_explicit(&u->stats.cached, 1, memory_order_relaxed);
-    *out = s;
-    return 0;
+    return rc < 0 ? rc : slot_add(u, hash, r, 0, out, e);
 }
 
 static bool grow(void *array, size_t size, size_t *cap, size_t need) {
@@ -327,6 +369,7 @@ int users_touch(struct users *u, struct slice id, struct user_row **out, struct 
     if (s) {
         atomic_fetch_add_explicit(&u->stats.hits, 1, memory_order_relaxed);
         unlist(u, s);
+        if (s->listed_in == USER_ADMITTED) s->listed_in = 0;
         list_newest(u, s);
         if (!may_grow(u, s)) return full(u, e);
     } else {
@@ -339,6 +382,38 @@ int users_touch(struct users *u, struct slice id, struct user_row **out, struct 
     int rc = open_work(u, s, id, e);
     if (rc == 0) *out = s->work;
     return rc;
+}
+
+void users_want(const struct users *u, struct slice id) { user_wanted_put(u->wanted, hash_slice(id), id); }
+
+/* Who is here already is left as he is: touched or erased since, he is newer here than in the backing. Who is not was
+ * durable when he left, or was never here; the backing has his newest row, whatever the reader saw, or none, and then
+ * he stays out. */
+static void admit(struct users *u, struct slice id) {
+    uint64_t hash = hash_slice(id);
+    struct user_slot *s;
+    struct user_row *r;
+    if (slot_find(u, hash, id)) return;
+    if (!make_room_to_admit(u, user_row_bytes(u->params->dim, 1, id.n) + sizeof *s))
+        return; /* nor is it read in vain */
+    if (users_load(u, id, &r, NULL) < 0) return;
+    if (!make_room_to_admit(u, row_size(u, r) + sizeof *s)) {
+        mem_free(r);
+        return;
+    }
+    if (slot_add(u, hash, r, USER_ADMITTED, &s, NULL) == 0)
+        atomic_fetch_add_explicit(&u->stats.admitted, 1, memory_order_relaxed);
+}
+
+/* Readers who ask for all users at random would turn over any cache, and what the learner needs next is in it because
+ * it was touched last. So the admitted stand in a list of their own, the first to come the first to go, and the learner
+ * keeps 15 of 16 parts of a full cache in its own order: a list of recency a sixteenth shorter is what its hits can
+ * lose. Room that nobody needs they have without limit, which is that of a daemon just started. What the learner spends
+ * is bounded too: at a publish some rows, of pages that a reader has just brought into memory, and more when it would
+ * wait. */
+void users_admit(struct users *u, uint32_t most) {
+    char id[MODEL_MAX_ID];
+    for (size_t n; most > 0 && user_wanted_take(u->wanted, id, &n); most--) admit(u, slice_of(id, n));
 }
 
 int users_erase(struct users *u, struct slice id, struct err *e) {

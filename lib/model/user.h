@@ -85,6 +85,11 @@ int users_reserve_shown(struct users *u, struct user_row **row, uint32_t n_shown
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
 void users_publish(struct users *u);
 
+/* Learner, not within an event: brings up to `most` of the users that readers asked for (users_want) into the cache, as
+ * far as there is room for them: of a full one they share a sixteenth among themselves, so that learning finds its own
+ * rows whatever readers ask for. What cannot be read is left to who needs it. Changes nothing but speed. */
+void users_admit(struct users *u, uint32_t most);
+
 /* Learner: starts bringing what users_touch will need of the user with this hash from memory; station 0, 1, ... as what
  * an earlier one asked for has come. */
 void users_prefetch(const struct users *u, uint64_t hash, uint32_t station);
@@ -97,6 +102,8 @@ const struct user_row *users_coming(const struct users *u, uint64_t hash);
 const struct user_row *users_find(const struct users *u, struct slice id);
 /* A row read from the backing into memory of the caller: *out is mem_alloc'ed, freed with mem_free. */
 int users_load(const struct users *u, struct slice id, struct user_row **out, struct err *e) ERR_MUST_CHECK;
+/* Any thread: a reader found the user in the backing and not in the cache. A wish, which may get lost. */
+void users_want(const struct users *u, struct slice id);
 
 /* Stored form (little-endian) and back. */
 void user_encode(const struct user_row *r, uint32_t dim, struct buf *out);
@@ -113,6 +120,7 @@ void users_checkpoint_end(struct users *u, struct user_list *l, bool durable);
 
 struct users_stats { /* relaxed atomics, any thread */
     _Atomic uint64_t cached, cached_bytes, dirty, dirty_bytes, hits, misses, created, evicted;
+    _Atomic uint64_t admitted;         /* users brought in for readers; neither hits nor misses, which are touches */
     _Atomic uint64_t superseded_bytes; /* of rows replaced, but kept for the checkpoint under way */
 };
 const struct users_stats *users_stats(const struct users *u);

@@ -3,8 +3,11 @@
 #define RANKD_MODEL_USER_PRIV_H
 
 #include "lib/model/user.h"
+#include "lib/model/user_wanted.h"
 
-#define USER_SPARE_ENTRIES 1u /* most events bring one item; 4 took 48 bytes more of each user in the cache */
+#define USER_ADMITTED_SHARE 16u        /* readers' users may have one of so many parts of a full cache */
+#define USER_ADMITTED       UINT64_MAX /* listed_in of a slot that readers alone asked for: it stands among u->admitted */
+#define USER_SPARE_ENTRIES  1u         /* most events bring one item; 4 took 48 bytes more of each user in the cache */
 
 struct user_slot {
     _Atomic(struct user_slot *) next; /* in its bucket */
@@ -23,6 +26,10 @@ struct user_list { /* slots whose rows changed in one interval (and in earlier o
     _Atomic bool read; /* the store thread has the last row: versions of before are needed no more */
 };
 
+struct user_recency { /* slots from most to least recently come or touched */
+    struct user_slot *newest, *oldest;
+};
+
 struct users {
     const struct model_params *params;
     struct epoch *epoch;
@@ -32,8 +39,9 @@ struct users {
     uint64_t n_buckets;
 
     /* learner */
-    struct user_slot *newest, *oldest;
-    struct user_slot **touched; /* slots with work */
+    struct user_recency used, admitted; /* touched by the learner; brought in for readers and not touched since */
+    uint64_t admitted_bytes;            /* of the latter */
+    struct user_slot **touched;         /* slots with work */
     size_t n_touched, cap_touched;
     uint64_t interval;           /* rows published now belong to it */
     uint64_t durable_interval;   /* rows of it and of earlier ones are in the backing */
@@ -43,6 +51,8 @@ struct users {
     size_t superseded_at, superseded_done, n_superseded, cap_superseded;
     uint64_t dirty_now, dirty_in_flight; /* bytes */
     struct users_stats stats;
+
+    struct user_wanted *wanted; /* readers to learner */
 };
 
 size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes);

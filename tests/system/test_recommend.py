@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from rankd import shop
+from rankd import poll, shop
 
 
 @pytest.fixture
@@ -37,6 +37,26 @@ def test_known_user_gets_a_personal_list_without_used_items(learned):
     assert answer["as_of"]
     check_list(answer, 20)
     assert not set(items_of(answer)) & used_by(learned, "u1")
+
+
+def test_users_whom_answers_miss_come_into_the_cache(learned):
+    """Of a daemon that learns nothing after its start: else each answer would ask the data file for ever."""
+    learned.restart()
+    learned.admin("POST", "/admin/pause")
+
+    def admitted():
+        return learned.metrics().value("rankd_user_admitted_total")
+
+    assert learned.metrics().value("rankd_user_cache_users") == admitted() == 0
+    before = learned.recommend("u1", k=20)
+    assert learned.recommend("nobody-ever", k=20)["basis"] == "popular"
+    poll("the user comes", lambda: admitted() == 1)
+    assert learned.recommend("u1", k=20)["items"] == before["items"]
+    learned.recommend("u2", k=20)
+    poll("another one comes", lambda: admitted() == 2)
+    metrics = learned.metrics()
+    assert metrics.value("rankd_user_cache_users") == 2  # and not the one whom nobody knows
+    assert metrics.value("rankd_user_cache_hits_total") == metrics.value("rankd_user_cache_misses_total") == 0
 
 
 def test_default_k_is_20(learned):
