@@ -25,6 +25,7 @@ void engine_encode_state(const struct engine *g, struct buf *out) {
     buf_put_u64(out, g->bad_next);
     buf_put_f64(out, g->model->weights.sum);
     buf_put_f64(out, g->model->weights.n);
+    buf_put_u8(out, items_had_baskets(g->model->items));
     buf_put_u8(out, EVENT_DELETE + 1);
     for (int k = 0; k <= EVENT_DELETE; k++) buf_put_u64(out, g->kinds[k]);
     buf_put_u8(out, EVENT_REASONS);
@@ -138,6 +139,7 @@ static int load_state(struct engine *g, struct slice bytes, struct loaded *l, st
     g->bad_next = cursor_u64(&c);
     g->model->weights.sum = cursor_f64(&c);
     g->model->weights.n = cursor_f64(&c);
+    atomic_store_explicit(&g->model->items->had_baskets, cursor_u8(&c) != 0, memory_order_relaxed);
     uint8_t kinds = cursor_u8(&c);
     for (uint8_t k = 0; k < kinds; k++) {
         uint64_t v = cursor_u64(&c);

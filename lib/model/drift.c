@@ -52,7 +52,7 @@ static void forget(struct drift *d, int64_t clock_ms) {
     d->now.forgot++;
     d->forget_before_ms = clock_ms + 1; /* stamps can be coarse: rows of this one forget with their next */
     for (int k = 0; k < DRIFT_KINDS; k++) {
-        int64_t half_life_ms = k == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms : p->pair_half_life_ms;
+        int64_t half_life_ms = neighbour_half_life_ms(p, (enum neighbour_kind)k);
         if (d->aged_ms[k] < AGED_MOST) d->aged_ms[k] += (int64_t)((double)half_life_ms * (double)p->drift_age);
     }
 }

@@ -87,18 +87,19 @@ static int explain_list(struct explain *x, const struct explain_moment *at, enum
 
 int explain_rows(struct explain *x, const struct explain_moment *at, const struct topk_hit *hits, size_t n,
                  struct err *e) {
-    const struct model_params *p = &at->model->params;
     size_t n_history = at->history->n_known, n_cart = at->n_cart;
     int rc = room(x, n, n_history + n_cart, e);
     if (rc < 0) return rc;
     for (size_t k = 0; k < n_history; k++) x->rows[k] = at->history->parts[k].row;
     for (size_t k = 0; k < n_cart; k++) x->rows[n_history + k] = at->cart[k];
     for (size_t i = 0; i < n; i++) explain_dense(x, at, i, hits[i].row);
-    for (uint32_t rank = 0; rank < n_history && rank < p->neighbour_history && rc == 0; rank++)
-        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY && rc == 0; kind++)
-            rc = explain_list(x, at, (enum neighbour_kind)kind, rank, at->history->parts[rank].near, hits, e);
-    for (uint32_t k = 0; k < n_cart && rc == 0; k++)
-        rc = explain_list(x, at, NEIGHBOUR_TOGETHER, (uint32_t)n_history + k, 1, hits, e);
+    for (uint32_t k = 0; k < terms_n_asks(at->history) && rc == 0; k++) {
+        struct terms_ask ask = terms_ask(at->history, k);
+        rc = explain_list(x, at, ask.kind, ask.part, ask.near, hits, e);
+    }
+    for (int kind = TERMS_OF_CART; kind < TERMS_SPARSE; kind++)
+        for (uint32_t k = 0; k < n_cart && rc == 0; k++)
+            rc = explain_list(x, at, (enum neighbour_kind)kind, (uint32_t)n_history + k, 1, hits, e);
     return rc;
 }
 

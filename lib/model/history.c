@@ -20,6 +20,7 @@ static float entry_weight(const struct model_params *p, const struct user_entry 
 uint32_t history_most(const struct items *t) {
     const struct model_params *p = t->params;
     uint32_t most = p->history > p->neighbour_history ? p->history : p->neighbour_history;
+    if (p->lately_history > most && items_had_baskets(t)) most = p->lately_history;
     return p->affinity_history > most && items_described(t) > 0 ? p->affinity_history : most;
 }
 
@@ -33,13 +34,17 @@ static void close_moment(struct history *h, uint32_t first, uint32_t end, float 
 
 static uint32_t at_most(size_t n, uint32_t most) { return n < most ? (uint32_t)n : most; }
 
+static void ask_lately(struct history *h, const struct items *t) {
+    h->n_lately = items_had_baskets(t) ? at_most(h->n_known, t->params->lately_history) : 0;
+    h->near_lately = h->n_lately > 0 ? 1 / fm_sqrtf((float)h->n_lately) : 0;
+}
+
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms) {
     const struct model_params *p = t->params;
     float decay = 1, sum = 0, near = 1;
     uint32_t most = history_most(t), first = 0;
     bool parted = false; /* from the part before by the end of an event */
-    h->n = h->n_known = 0;
-    h->n_newest = 0;
+    history_clear(h);
     for (uint32_t k = n; k-- > 0 && h->n_known < most;) {
         bool told =
             (uint16_t)item_generation(t, entries[k].row) == entries[k].generation && user_entry_tells(&entries[k], p);
@@ -56,7 +61,9 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
         if (h->n_known <= p->history) h->n++;
         sum += w;
     }
-    close_moment(h, first, at_most(h->n_known, p->neighbour_history), near);
+    h->n_near = at_most(h->n_known, p->neighbour_history);
+    close_moment(h, first, h->n_near, near);
+    ask_lately(h, t);
     float z = sum > 0 ? 1.0f / fm_sqrtf(sum) : 0;
     for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
 }

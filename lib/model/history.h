@@ -20,18 +20,27 @@ struct history_part {
 struct history {
     struct history_part parts[MODEL_MAX_HISTORY]; /* (n_known) newest first; the first n are in the user vector */
     size_t n, n_known;
-    uint32_t n_newest; /* those with near that came with the newest of their events */
+    uint32_t n_near, n_newest; /* those with near; of these, that came with the newest event */
+    uint32_t n_lately;         /* those asked for what baskets had lately, each of which counts near_lately */
+    float near_lately;
 };
 
-/* As many as the user vector (params.history), the neighbour terms (params.neighbour_history) or, where items have
- * features, the content terms (params.affinity_history) want. Any thread. */
+static inline void history_clear(struct history *h) {
+    h->n = h->n_known = 0;
+    h->n_near = h->n_newest = h->n_lately = 0;
+}
+
+/* As many as the user vector (params.history), the neighbour terms (params.neighbour_history and, where there were
+ * baskets, params.lately_history) or, where items have features, the content terms (params.affinity_history) want. Any
+ * thread. */
 uint32_t history_most(const struct items *t);
 
 /* The newest of the n entries whose item still exists, newest first: as many as history_most says. Weights w_j =
  * history_weight(types_j) * history_decay^rank_j / sqrt(sum w) for those of the user vector; a type's history_half_life
  * fades its weight by the time since the entry, as of at_ms. near_j = neighbour_decay^(events
  * newer than that of j) / sqrt(items of the event of j), both of the newest params.neighbour_history: a basket is one
- * moment, in no order. Entries of a negative type are left out. Any thread. */
+ * moment, in no order. Where there were baskets the newest params.lately_history count 1 / sqrt(their number) each for
+ * what these had lately. Entries of a negative type are left out. Any thread. */
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms);
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly

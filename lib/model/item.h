@@ -59,6 +59,7 @@ struct items {
     uint32_t n_expiring;                  /* known items with an expiry; learner */
     _Atomic uint8_t *cold_rows;           /* (max_items / ITEM_COLD_ROWS) of n_cold, those of so many rows */
     _Atomic uint32_t n_described, n_cold; /* items with features; of these, not live */
+    _Atomic bool had_baskets;             /* an event taught pairs of its own items: part of the state */
     uint32_t *live;                       /* (n_live) rows, learner */
     uint32_t *free_rows;                  /* erased rows, a heap: the lowest is given out first; learner */
     uint32_t n_free;
@@ -116,6 +117,9 @@ static inline bool item_is_candidate(const struct item_head *h) {
 /* Any thread: items with features, and those of them that are not live. */
 static inline uint32_t items_described(const struct items *t) {
     return atomic_load_explicit(&t->n_described, memory_order_relaxed);
+}
+static inline bool items_had_baskets(const struct items *t) {
+    return atomic_load_explicit(&t->had_baskets, memory_order_relaxed);
 }
 static inline uint32_t items_cold(const struct items *t) {
     return atomic_load_explicit(&t->n_cold, memory_order_relaxed);

@@ -78,13 +78,12 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
     for (int k = 0; k < MODEL_TRENDS; k++) j->shift[k] = (double)j->clock_ms / (double)p->trend_half_life_ms[k];
     history_vector(h, m->items, m->kernel, user->n > 0 ? user->p : NULL, false, j->x);
     terms_begin(j->terms, j->clock_ms);
-    for (uint32_t r = 0; r < h->n_known && r < p->neighbour_history && rc == 0; r++)
-        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY && rc == 0; kind++) {
-            rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, h->parts[r].row, &j->terms->list, e);
-            if (rc == 0)
-                terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, h->parts[r].row,
-                               h->parts[r].near);
-        }
+    for (uint32_t k = 0; k < terms_n_asks(h) && rc == 0; k++) {
+        struct terms_ask ask = terms_ask(h, k);
+        uint32_t row = h->parts[ask.part].row;
+        rc = neighbours_peek(m->neighbours, ask.kind, row, &j->terms->list, e);
+        if (rc == 0) terms_add_list(j->terms, m->items, ask.kind, &j->terms->list, row, ask.near);
+    }
     if (rc == 0) rc = content_fill(j->content, m, h, j->clock_ms, CONTENT_LEARNER, e);
     return rc;
 }
@@ -266,18 +265,22 @@ static void note_event(const struct judge *j, struct model *m, const struct qual
         neighbours_set_aged(m->neighbours, m->drift.aged_ms);
 }
 
-/* The rest of the basket as a cart: what stands together with it, and its items count as used. */
+/* The rest of the basket as a cart, which is asked in place of the history for what baskets had lately; its items count
+ * as used. */
 static int fill_cart(struct judge *j, struct model *m, const uint32_t *rows, uint32_t n, uint32_t target,
                      struct err *e) {
     uint32_t in_cart = 0;
     int rc = 0;
+    terms_clear(j->terms, TERM_LATELY);
     for (uint32_t k = 1; k < n && in_cart < TERMS_CART && rc == 0; k++) {
         uint32_t row = rows[(target + k) % n];
         if (row == rows[target] || used_has(m->used, row)) continue;
         in_cart++;
         used_add(m->used, row);
-        rc = neighbours_peek(m->neighbours, NEIGHBOUR_TOGETHER, row, &j->terms->list, e);
-        if (rc == 0) terms_add_list(j->terms, m->items, NEIGHBOUR_TOGETHER, &j->terms->list, row, 1);
+        for (int kind = TERMS_OF_CART; kind < TERMS_SPARSE && rc == 0; kind++) {
+            rc = neighbours_peek(m->neighbours, (enum neighbour_kind)kind, row, &j->terms->list, e);
+            if (rc == 0) terms_add_list(j->terms, m->items, (enum neighbour_kind)kind, &j->terms->list, row, 1);
+        }
     }
     return rc;
 }

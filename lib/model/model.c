@@ -40,8 +40,10 @@ static int check_params(const struct model_params *p, struct err *e) {
         return err_set(e, ERR_RANGE, "model.exposed_items", "%u is above %d", p->exposed_items, MODEL_MAX_EXPOSED);
     if (p->hard_pool > MODEL_MAX_POOL)
         return err_set(e, ERR_RANGE, "model.hard_pool", "%u is above %d", p->hard_pool, MODEL_MAX_POOL);
-    if (p->history > MODEL_MAX_HISTORY)
-        return err_set(e, ERR_RANGE, "model.history", "%u is above %d", p->history, MODEL_MAX_HISTORY);
+    if (p->history > MODEL_MAX_HISTORY || p->neighbour_history > MODEL_MAX_HISTORY ||
+        p->lately_history > MODEL_MAX_HISTORY)
+        return err_set(e, ERR_RANGE, "model.history", "%u, of neighbours %u and of baskets %u: one is above %d",
+                       p->history, p->neighbour_history, p->lately_history, MODEL_MAX_HISTORY);
     if (p->item_features > MODEL_MAX_FEATURES || p->affinity_history > MODEL_MAX_HISTORY ||
         p->succession_history > SUCCESSION_MAX || p->succession_features > SUCCESSION_MAX)
         return err_set(e, ERR_RANGE, "model.item_features",

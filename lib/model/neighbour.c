@@ -10,7 +10,7 @@
 static int check_params(const struct model_params *p, struct err *e) {
     if (p->neighbours < 1 || p->neighbours > NEIGHBOUR_MAX)
         return err_set(e, ERR_RANGE, "model.neighbours", "%u is outside 1 to %d", p->neighbours, NEIGHBOUR_MAX);
-    if (p->pair_half_life_ms < 1 || p->successor_half_life_ms < 1)
+    if (p->pair_half_life_ms < 1 || p->successor_half_life_ms < 1 || p->lately_half_life_ms < 1)
         return err_set(e, ERR_RANGE, "model.pair_half_life", "half-lives of neighbours must be above 0");
     return 0;
 }
@@ -28,8 +28,8 @@ int neighbours_new(const struct model_params *p, const struct neighbour_space *o
     s->period = 1;
     s->erasures = 1;
     s->interval = 1;
-    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++) s->half_life_ms[kind] = (double)p->pair_half_life_ms;
-    s->half_life_ms[NEIGHBOUR_SUCCESSOR] = (double)p->successor_half_life_ms;
+    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
+        s->half_life_ms[kind] = (double)neighbour_half_life_ms(p, (enum neighbour_kind)kind);
     s->n_keys = (size_t)of->max_rows * NEIGHBOUR_KINDS;
     buf_init(&s->stored, STORED_LIMIT);
     s->rows = mem_map(s->n_keys * sizeof *s->rows);

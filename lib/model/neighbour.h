@@ -31,9 +31,17 @@ enum neighbour_kind {
     NEIGHBOUR_BACKWARD,  /* G_ab: b, then a */
     NEIGHBOUR_SUCCESSOR, /* D_ab: b right after a */
     NEIGHBOUR_TOGETHER,  /* T_ab = T_ba: in one event of several items */
+    NEIGHBOUR_LATELY,    /* L_ab = L_ba: the same, with a half-life of its own */
     NEIGHBOUR_KINDS,
-    NEIGHBOUR_OF_HISTORY = NEIGHBOUR_TOGETHER, /* kinds below are asked for items of a history, the last for a cart */
+    NEIGHBOUR_BY_ORDER = NEIGHBOUR_TOGETHER, /* kinds below know what came first */
 };
+
+/* After how long half of a pair's weight is left. */
+static inline int64_t neighbour_half_life_ms(const struct model_params *p, enum neighbour_kind kind) {
+    return kind == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms
+           : kind == NEIGHBOUR_LATELY  ? p->lately_half_life_ms
+                                       : p->pair_half_life_ms;
+}
 
 struct neighbour_list { /* a copy of one row; entries of erased items may be among them: compare generations */
     uint32_t n;

@@ -22,7 +22,7 @@ void neighbour_encode(uint32_t generation, int64_t reference_ms, uint32_t n, con
 }
 
 static int damaged(const struct neighbours *s, uint32_t key, const char *what, struct err *e) {
-    static const char *const kinds[] = {"forward", "backward", "successor", "together"};
+    static const char *const kinds[] = {"forward", "backward", "successor", "together", "lately"};
     return err_set(e, ERR_CORRUPT, "neighbour",
                    "the %s neighbours of %s %u: %s; restore a backup, or replay the log into an empty data_dir",
                    kinds[key % NEIGHBOUR_KINDS], s->of.name, key / NEIGHBOUR_KINDS, what);

@@ -34,6 +34,7 @@ int pairs_touch(struct model *m, const struct user_row *user, const uint32_t *ro
         rc = neighbours_touch(s, NEIGHBOUR_BACKWARD, rows[k], before + inside, e);
         if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_FORWARD, rows[k], inside, e);
         if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_TOGETHER, rows[k], inside, e);
+        if (rc == 0 && inside) rc = neighbours_touch(s, NEIGHBOUR_LATELY, rows[k], inside, e);
     }
     return rc;
 }
@@ -58,7 +59,10 @@ void pairs_count(struct model *m, const struct history *h, const uint32_t *rows,
         neighbours_add(s, NEIGHBOUR_BACKWARD, rows[k], item, inside, t_ms);
         neighbours_add(s, NEIGHBOUR_TOGETHER, item, rows[k], w, t_ms);
         neighbours_add(s, NEIGHBOUR_TOGETHER, rows[k], item, w, t_ms);
+        neighbours_add(s, NEIGHBOUR_LATELY, item, rows[k], w, t_ms);
+        neighbours_add(s, NEIGHBOUR_LATELY, rows[k], item, w, t_ms);
     }
+    if (together > 0) atomic_store_explicit(&m->items->had_baskets, true, memory_order_relaxed);
     for (uint32_t r = 0; r < h->n_known && r < m->params.neighbour_history; r++) {
         float near = w * h->parts[r].near;
         neighbours_add(s, NEIGHBOUR_FORWARD, h->parts[r].row, item, near, t_ms);

@@ -20,7 +20,7 @@ bool pairs_among(const uint32_t *rows, uint32_t n, uint32_t row); /* whether a r
  *   what that item counts (history_part.near; forward, backward), and right after those of the newest event
  *   (successor);
  *   with as many items of the same event before it, in both directions: w * params.basket_weight as coming after
- *   and before each other, and w as in one basket (together). */
+ *   and before each other, and w as in one basket (together, lately). */
 void pairs_count(struct model *m, const struct history *h, const uint32_t *rows, uint32_t index, float w, int64_t t_ms);
 
 #endif

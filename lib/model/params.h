@@ -14,14 +14,14 @@
 #define MODEL_MAX_HISTORY   255
 #define MODEL_MAX_EXPOSED   255
 #define MODEL_TRENDS        3
-#define MODEL_TERMS         (9 + MODEL_TRENDS) /* of a score */
-#define MODEL_MAX_ID        256                /* bytes of a user or item id */
-#define MODEL_MAX_FEATURES  64                 /* of one item */
-#define MODEL_MAX_FEATURE   128                /* bytes of one */
-#define FEATURE_TREND       1                  /* which of the trends' half-lives that of features has */
+#define MODEL_TERMS         (10 + MODEL_TRENDS) /* of a score */
+#define MODEL_MAX_ID        256                 /* bytes of a user or item id */
+#define MODEL_MAX_FEATURES  64                  /* of one item */
+#define MODEL_MAX_FEATURE   128                 /* bytes of one */
+#define FEATURE_TREND       1                   /* which of the trends' half-lives that of features has */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
-#define MODEL_ARITHMETIC 4
+#define MODEL_ARITHMETIC 5
 
 struct model_type {
     float weight;                 /* of the learning step; 0 = counts, does not train */
@@ -65,7 +65,8 @@ struct model_params {
     float neighbour_decay;      /* kappa: of each older item of the history */
     float neighbour_scale, neighbour_shrink, neighbour_popularity; /* c, s and a of lib/model/terms.h */
     float basket_weight;                                           /* of a pair inside one basket */
-    int64_t pair_half_life_ms, successor_half_life_ms;
+    int64_t pair_half_life_ms, successor_half_life_ms, lately_half_life_ms;
+    uint32_t lately_history;                 /* newest items of a user that are asked for what baskets had lately */
     uint32_t max_features;                   /* known at once */
     uint32_t item_features;                  /* most of one item, 0 (features are ignored) to MODEL_MAX_FEATURES */
     uint32_t affinity_history;               /* newest items of a user whose features he has an affinity to */

@@ -204,31 +204,33 @@ static int find_user(struct recommend *r, struct slice id, const struct user_row
     return 0;
 }
 
+static int add_terms(struct recommend *r, enum neighbour_kind kind, uint32_t row, float near, struct err *e) {
+    const struct model *m = r->model;
+    int rc = neighbours_read(m->neighbours, r->reader, kind, row, &r->terms->list, e);
+    if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, row, near);
+    return rc;
+}
+
 /* Neighbour terms of the newest items of the history, weighed. Rows outside the cache are read from the backing: the
  * epoch section is left and entered meanwhile. */
 static int fill_terms(struct recommend *r, const struct taste *taste, struct err *e) {
     const struct model *m = r->model;
-    uint32_t most = m->params.neighbour_history;
+    const struct history *h = &r->history;
+    uint32_t n = terms_n_asks(h);
     int rc = 0;
     terms_begin(r->terms, taste->clock_ms);
-    uint32_t n = r->history.n_known < most ? (uint32_t)r->history.n_known : most;
-    for (uint32_t k = 0; k < n * NEIGHBOUR_OF_HISTORY && rc == 0; k++) {
-        enum neighbour_kind kind = (enum neighbour_kind)(k % NEIGHBOUR_OF_HISTORY);
-        const struct history_part *part = &r->history.parts[k / NEIGHBOUR_OF_HISTORY];
-        for (uint32_t station = 0; station < 2; station++) {
-            uint32_t ahead = k + AHEAD[station];
-            if (ahead < n * NEIGHBOUR_OF_HISTORY)
-                neighbours_prefetch_read(m->neighbours, (enum neighbour_kind)(ahead % NEIGHBOUR_OF_HISTORY),
-                                         r->history.parts[ahead / NEIGHBOUR_OF_HISTORY].row, (int)station);
+    for (uint32_t k = 0; k < n && rc == 0; k++) {
+        struct terms_ask ask = terms_ask(h, k);
+        for (uint32_t station = 0; station < 2 && k + AHEAD[station] < n; station++) {
+            struct terms_ask later = terms_ask(h, k + AHEAD[station]);
+            neighbours_prefetch_read(m->neighbours, later.kind, h->parts[later.part].row, (int)station);
         }
-        if (taste->weight[kind] == 0) continue;
-        rc = neighbours_read(m->neighbours, r->reader, kind, part->row, &r->terms->list, e);
-        if (rc == 0) terms_add_list(r->terms, m->items, kind, &r->terms->list, part->row, part->near);
+        if (taste->weight[ask.kind] == 0) continue;
+        rc = add_terms(r, ask.kind, h->parts[ask.part].row, ask.near, e);
     }
-    for (size_t k = 0; k < r->cart.n && taste->weight[TERM_TOGETHER] != 0 && rc == 0; k++) {
-        rc = neighbours_read(m->neighbours, r->reader, NEIGHBOUR_TOGETHER, r->cart.row[k], &r->terms->list, e);
-        if (rc == 0) terms_add_list(r->terms, m->items, NEIGHBOUR_TOGETHER, &r->terms->list, r->cart.row[k], 1);
-    }
+    for (int kind = TERMS_OF_CART; kind < TERMS_SPARSE && rc == 0; kind++)
+        for (size_t k = 0; k < r->cart.n && taste->weight[kind] != 0 && rc == 0; k++)
+            rc = add_terms(r, (enum neighbour_kind)kind, r->cart.row[k], 1, e);
     terms_weigh(r->terms, taste->weight);
     return rc;
 }
@@ -272,7 +274,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     int rc = find_user(r, q->user, &user, &loaded, e);
     if (rc < 0) return rc;
 
-    r->history.n = r->history.n_known = 0;
+    history_clear(&r->history);
     if (user) {
         const struct user_entry *own = user_entries(user, t->dim);
         rc = rows_room(used, user->n, e);
@@ -298,6 +300,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     if (q->keep_used) used->n = own_used;
     rc = cart_rows(r, q, &taste->n_unknown, e);
     if (rc < 0) goto out;
+    if (r->cart.n > 0) r->history.n_lately = 0; /* the cart is asked in its place */
     if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
     float factor = history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
     for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */

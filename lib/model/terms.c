@@ -11,9 +11,9 @@
 #define LN_2 0.69314718055994530942
 
 const char *terms_name(int term) {
-    static const char *const names[TERMS] = {"forward",   "backward",    "successor",     "together",
-                                             "embedding", "trend_short", "trend_middle",  "trend_long",
-                                             "affinity",  "succession",  "feature_trend", "untouched"};
+    static const char *const names[TERMS] = {"forward",    "backward",      "successor",    "together",   "lately",
+                                             "embedding",  "trend_short",   "trend_middle", "trend_long", "affinity",
+                                             "succession", "feature_trend", "untouched"};
     return names[term];
 }
 
@@ -21,7 +21,10 @@ struct terms *terms_new(const struct model_params *p) {
     struct terms *s = mem_zalloc(sizeof *s);
     if (!s) return NULL;
     uint32_t slots = 16;
-    s->cap = (p->neighbour_history * NEIGHBOUR_OF_HISTORY + TERMS_CART) * p->neighbours + 1;
+    s->cap =
+        (p->neighbour_history * NEIGHBOUR_BY_ORDER + p->lately_history + TERMS_CART * (TERMS_SPARSE - TERMS_OF_CART)) *
+            p->neighbours +
+        1;
     while (slots < 2 * s->cap) slots *= 2;
     s->mask = slots - 1;
     s->log_slots = (uint32_t)__builtin_ctz(slots);
@@ -85,6 +88,10 @@ static void places_of(struct terms *s, const uint32_t *row, uint32_t n, uint32_t
     s->n = known;
 }
 
+void terms_clear(struct terms *s, int term) {
+    for (uint32_t k = 0; k < s->n; k++) s->rows[k].value[term] = 0;
+}
+
 struct terms_row *terms_at(struct terms *s, uint32_t row) {
     uint32_t place;
     CHECK(s->n < s->cap);
@@ -118,7 +125,7 @@ static void measure_fresh(struct terms *s, const struct items *t, uint32_t first
 void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
                    uint32_t j, float near) {
     const struct model_params *p = t->params;
-    double half_life = (double)(kind == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms : p->pair_half_life_ms);
+    double half_life = (double)neighbour_half_life_ms(p, kind);
     double shift = (double)s->clock_ms / (double)p->count_half_life_ms;
     uint32_t first = s->n, n = list->n;
     float *x = s->numbers;

@@ -8,8 +8,12 @@
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
  *
+ * What baskets had lately beside his newest params.lately_history items j is a term too: with L, the decayed count of
+ * baskets that held both (half-life params.lately_half_life_ms), and near_j = 1 / sqrt(their number), as if all had
+ * come with one event.
+ *
  * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
- * baskets that held both.
+ * baskets that held both; and it is the cart that is then asked for what baskets had lately, with near_j = 1.
  *
  * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of
  * its item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in
@@ -30,7 +34,9 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERM_BACKWARD = NEIGHBOUR_BACKWARD,
        TERM_SUCCESSOR = NEIGHBOUR_SUCCESSOR,
        TERM_TOGETHER = NEIGHBOUR_TOGETHER,
+       TERM_LATELY = NEIGHBOUR_LATELY,
        TERMS_SPARSE,
+       TERMS_OF_CART = TERM_TOGETHER, /* from here to TERMS_SPARSE: for each item of a cart */
        TERM_EMBEDDING = TERMS_SPARSE,
        TERM_TREND,
        TERM_CONTENT = TERM_TREND + MODEL_TRENDS, /* lib/model/content.h */
@@ -68,10 +74,25 @@ struct terms {
     uint32_t at[NEIGHBOUR_MAX + 1];                             /* the place in rows of each entry of its list */
 };
 
+/* One neighbour row that a history asks for: that of its part, which counts near. */
+struct terms_ask {
+    enum neighbour_kind kind;
+    uint32_t part;
+    float near;
+};
+static inline uint32_t terms_n_asks(const struct history *h) { return h->n_near * NEIGHBOUR_BY_ORDER + h->n_lately; }
+static inline struct terms_ask terms_ask(const struct history *h, uint32_t k) { /* k-th of terms_n_asks */
+    uint32_t ordered = h->n_near * NEIGHBOUR_BY_ORDER, part = k / NEIGHBOUR_BY_ORDER;
+    if (k >= ordered) return (struct terms_ask){NEIGHBOUR_LATELY, k - ordered, h->near_lately};
+    return (struct terms_ask){(enum neighbour_kind)(k % NEIGHBOUR_BY_ORDER), part, h->parts[part].near};
+}
+
 struct terms *terms_new(const struct model_params *p); /* NULL when memory is refused */
 void terms_free(struct terms *s);
 /* No row has terms; those to come are of this moment. */
 void terms_begin(struct terms *s, int64_t clock_ms);
+/* The term is 0 for all rows. */
+void terms_clear(struct terms *s, int term);
 /* The row's terms, zeros when it had none; at most cap rows between two terms_begin. */
 struct terms_row *terms_at(struct terms *s, uint32_t row);
 

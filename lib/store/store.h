@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
 
-#define STORE_FORMAT 4
+#define STORE_FORMAT 5
 
 #define STORE_KEY_MAX   511         /* bytes of a key; at least 1. Longer ones are ERR_RANGE */
 #define STORE_VALUE_MAX 0x3FFFFFFFu /* bytes of a value */

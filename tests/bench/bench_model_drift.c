@@ -53,7 +53,8 @@ static void live(struct shop s, float left, struct result *out) {
                              .drift_threshold = 60,
                              .drift_age = 3,
                              .pair_half_life_ms = 1,
-                             .successor_half_life_ms = 1};
+                             .successor_half_life_ms = 1,
+                             .lately_half_life_ms = 1};
     drift_init(&d, &p);
     while (s.clock_ms < T0 + MONTH * DAY_MS) out->alarms += step(&s, &d, 1);
     uint64_t forgot = d.now.forgot;

@@ -141,7 +141,7 @@ def test_a_cart_brings_what_baskets_had_beside_it(rankd):
     assert items_of(rankd.get("/v1/recommend", cart="pen", k=1).ok()) == ["ink"]
     hit = rankd.post("/v1/recommend", {"user": "nobody", "history": ["cup"], "cart": ["nuts", "gone"], "k": 1, "explain": True}).ok()
     assert hit["unknown_items"] == 1
-    assert hit["items"][0]["item"] == "bolts" and hit["items"][0]["terms"]["together"] > 0
+    assert hit["items"][0]["item"] == "bolts" and hit["items"][0]["terms"]["together"] > 0 < hit["items"][0]["terms"]["lately"]
     assert hit["items"][0]["because"][0]["item"] == "nuts"
     scores = rankd.post("/v1/score", {"items": ["bolts", "ink"], "history": ["cup"], "cart": ["nuts"]}).ok()["items"]
     assert scores[0]["score"] == hit["items"][0]["score"] > scores[1]["score"]

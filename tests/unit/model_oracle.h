@@ -9,12 +9,14 @@
 
 #define ORACLE_DIM 32
 
-/* The event of each of the newest params.neighbour_history entries, counted from the newest: into event[j] for entry
- * n - 1 - j. Their number. */
-static inline uint32_t oracle_events(const struct model *m, const struct user_entry *entries, uint32_t n,
-                                     uint32_t *event) {
-    uint32_t most = n < m->params.neighbour_history ? n : m->params.neighbour_history;
-    for (uint32_t j = 0; j < most; j++) event[j] = j == 0 ? 0 : event[j - 1] + !entries[n - j].together;
+/* The event of each of the newest entries that the kind asks for, counted from the newest: into event[j] for entry n -
+ * 1 - j. For what baskets had lately all came with one. Their number. */
+static inline uint32_t oracle_events(const struct model *m, enum neighbour_kind kind, const struct user_entry *entries,
+                                     uint32_t n, uint32_t *event) {
+    bool lately = kind == NEIGHBOUR_LATELY;
+    uint32_t most = lately ? m->params.lately_history : m->params.neighbour_history;
+    if (n < most) most = n;
+    for (uint32_t j = 0; j < most; j++) event[j] = j == 0 ? 0 : event[j - 1] + (!lately && !entries[n - j].together);
     return most;
 }
 
@@ -24,7 +26,7 @@ static inline double oracle_neighbours(struct model *m, enum neighbour_kind kind
                                        uint32_t n, uint32_t item_row) {
     const struct items *t = m->items;
     double sum = 0, day = (double)m->params.count_half_life_ms;
-    uint32_t event[MODEL_MAX_HISTORY], most = oracle_events(m, entries, n, event);
+    uint32_t event[MODEL_MAX_HISTORY], most = oracle_events(m, kind, entries, n, event);
     for (uint32_t rank = 0; rank < most; rank++) {
         uint32_t j = n - 1 - rank, same = 0;
         for (uint32_t o = 0; o < most; o++) same += event[o] == event[rank];
@@ -34,8 +36,9 @@ static inline double oracle_neighbours(struct model *m, enum neighbour_kind kind
         assert_int_equal(neighbours_peek(m->neighbours, kind, entries[j].row, &list, NULL), 0);
         for (uint32_t k = 0; k < list.n; k++) {
             if (list.row[k] != item_row) continue;
-            double half_life =
-                (double)(kind == NEIGHBOUR_SUCCESSOR ? m->params.successor_half_life_ms : m->params.pair_half_life_ms);
+            double half_life = (double)(kind == NEIGHBOUR_SUCCESSOR ? m->params.successor_half_life_ms
+                                        : kind == NEIGHBOUR_LATELY  ? m->params.lately_half_life_ms
+                                                                    : m->params.pair_half_life_ms);
             double pairs = (double)list.weight[k] * exp2(-(double)(m->clock_ms - list.reference_ms) / half_life);
             double n_from = (double)from->count * exp2(-(double)(m->clock_ms - from->count_ms) / day);
             double n_to = (double)to->count * exp2(-(double)(m->clock_ms - to->count_ms) / day);
@@ -70,8 +73,9 @@ static inline double oracle_score(struct model *m, const float *p, const struct 
         double trend = item_head(t, row)->trend[h] - (double)m->clock_ms / (double)m->params.trend_half_life_ms[h];
         score += (double)blend[TERM_TREND + h] * fmax(-8, trend);
     }
-    for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY; kind++)
-        score += (double)blend[kind] * oracle_neighbours(m, (enum neighbour_kind)kind, entries, n, row);
+    for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
+        if (kind != NEIGHBOUR_TOGETHER)
+            score += (double)blend[kind] * oracle_neighbours(m, (enum neighbour_kind)kind, entries, n, row);
     return score;
 }
 

@@ -162,7 +162,7 @@ static inline void *read_rows(void *arg) {
     struct reading *r = arg;
     struct neighbour_list list;
     struct err e;
-    for (uint64_t n = 0; !atomic_load(&r->over) || n < 1000; n++) {
+    for (uint64_t n = 0, after = 0; after < 1000; n++, after += atomic_load(&r->over)) {
         epoch_enter(r->m->epoch, 1);
         int rc = neighbours_read(r->m->neighbours, 1, NEIGHBOUR_SUCCESSOR, (uint32_t)(n % r->n_rows), &list, &e);
         epoch_leave(r->m->epoch, 1);

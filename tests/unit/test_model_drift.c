@@ -24,7 +24,8 @@ static struct model_params defaults(void) {
                                  .drift_age = 3,
                                  .drift_sums = 0.06f,
                                  .pair_half_life_ms = 90 * DAY_MS,
-                                 .successor_half_life_ms = 30 * DAY_MS};
+                                 .successor_half_life_ms = 30 * DAY_MS,
+                                 .lately_half_life_ms = 7 * DAY_MS};
 }
 
 /* One moment: the next event, of another user, ends it. */

@@ -29,6 +29,7 @@ static struct model_params params(void) {
                                  .count_half_life_ms = 24 * HOUR,
                                  .pair_half_life_ms = 24 * HOUR,
                                  .successor_half_life_ms = HOUR,
+                                 .lately_half_life_ms = HOUR,
                                  .trend_half_life_ms = {HOUR, 8 * HOUR, 100 * HOUR}};
 }
 

@@ -53,7 +53,7 @@ static void test_as_the_naive_twin(void **state) {
     (void)state;
     struct model *m = world_new(M, 0, NULL);
     static struct twin twins[NEIGHBOUR_KINDS][WORLD_ITEMS];
-    const double half_life[NEIGHBOUR_KINDS] = {10 * DAY, 10 * DAY, DAY, 10 * DAY};
+    const double half_life[NEIGHBOUR_KINDS] = {10 * DAY, 10 * DAY, DAY, 10 * DAY, 7 * DAY};
     memset(twins, 0, sizeof twins);
     for (uint64_t n = 0; n < 30000; n++) {
         uint64_t bits = draw_bits(5, n);

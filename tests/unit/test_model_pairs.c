@@ -22,10 +22,11 @@ static uint32_t since[USERS][200], n_events;       /* the event that the item ca
 
 static void twin_add(enum neighbour_kind kind, uint32_t a, uint32_t b, double w) { twin[kind][a][b] += w; }
 
+static double half_life_days(int kind) { return kind == NEIGHBOUR_SUCCESSOR ? 1 : kind == NEIGHBOUR_LATELY ? 7 : 90; }
+
 static void twin_decay(double days) {
     for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
-        for (int k = 0; k < ITEMS * ITEMS; k++)
-            twin[kind][k / ITEMS][k % ITEMS] *= exp2(-days / (kind == NEIGHBOUR_SUCCESSOR ? 1 : 90));
+        for (int k = 0; k < ITEMS * ITEMS; k++) twin[kind][k / ITEMS][k % ITEMS] *= exp2(-days / half_life_days(kind));
 }
 
 /* kappa^(events since) / sqrt(items of the event), of the newest 10 items of the first `before`: for the one at q. */
@@ -53,6 +54,8 @@ static void twin_learn(uint32_t user, const uint32_t *items, uint32_t n) {
                 twin_add(NEIGHBOUR_BACKWARD, items[k], h[q], 0.1);
                 twin_add(NEIGHBOUR_TOGETHER, h[q], items[k], 1);
                 twin_add(NEIGHBOUR_TOGETHER, items[k], h[q], 1);
+                twin_add(NEIGHBOUR_LATELY, h[q], items[k], 1);
+                twin_add(NEIGHBOUR_LATELY, items[k], h[q], 1);
             }
             for (uint32_t q = before, rank = 0; q-- > 0 && rank < 10; rank++) {
                 double w = twin_near(user, before, q);
@@ -98,7 +101,7 @@ static void compare(int64_t t) {
     for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
         for (uint32_t a = 0; a < ITEMS; a++) {
             struct neighbour_list list;
-            double got[ITEMS] = {0}, half = kind == NEIGHBOUR_SUCCESSOR ? 86400000.0 : 90 * 86400000.0;
+            double got[ITEMS] = {0}, half = half_life_days(kind) * 86400000.0;
             if (row_of(a) == ITEM_NONE) continue;
             assert_int_equal(neighbours_peek(m->neighbours, (enum neighbour_kind)kind, row_of(a), &list, NULL), 0);
             for (uint32_t k = 0; k < list.n; k++)
@@ -117,6 +120,7 @@ static void pairs_are_those_of_the_definition(void **state) {
     p.neighbours = 64;
     p.pair_half_life_ms = INT64_C(90) * 86400000;
     p.successor_half_life_ms = 86400000;
+    p.lately_half_life_ms = INT64_C(7) * 86400000;
     p.types[1].weight = 1;
     p.user_items = 200;
     assert_int_equal(model_new(&p, kernel_pick("auto"), 64 << 20, &none, 1, &m, NULL), 0);

@@ -62,6 +62,8 @@ static const struct model_params params = {
     .neighbours = 8,
     .pair_half_life_ms = 864000000,
     .successor_half_life_ms = 86400000,
+    .lately_half_life_ms = 604800000,
+    .lately_history = 12,
     .neighbour_history = 10,
     .neighbour_decay = 0.6f,
     .neighbour_scale = 30,
@@ -73,7 +75,7 @@ static const struct model_params params = {
     .succession_history = 1,
     .succession_features = 1,
     .feature_scale = 100,
-    .blend_start = {1, 0.5f, 0.1f, 1, 0.3f, 0.02f, 0.01f, 0},
+    .blend_start = {1, 0.5f, 0.1f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
     .blend_step = 0.015f,
     .blend_step_neighbours = 0.05f,
     .types = {{.weight = 1, .history_weight = 1}, {.weight = 2, .history_weight = 0.5f}},
@@ -191,7 +193,7 @@ static void explains_its_answers(void **state) {
     const struct user_row *u = row_of("user-3");
     struct recommend_request q = request("user-3");
     struct recommend_answer a;
-    unsigned reasons = 0;
+    unsigned reasons = 0, lately = 0;
     q.k = ITEMS;
     assert_int_equal(recommend_rank(w.r, &q, &a, NULL), 0);
     assert_null(a.reasons);
@@ -206,10 +208,14 @@ static void explains_its_answers(void **state) {
         blend_read(&w.m->blend, blend_bucket(u->n, w.m->clock_ms - u->last_ms), blend);
         for (int f = 0; f < TERMS; f++) sum += (double)r->share[f];
         assert_true(fabs(sum - (double)a.hits[i].score) < 1e-5);
-        for (int kind = 0; kind < NEIGHBOUR_OF_HISTORY; kind++)
+        for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++) {
+            if (kind == NEIGHBOUR_TOGETHER) continue;
             neighbours += (double)blend[kind] *
                           oracle_neighbours(w.m, (enum neighbour_kind)kind, user_entries(u, DIM), u->n, row);
-        assert_true(fabs(neighbours - (double)(r->share[0] + r->share[1] + r->share[2])) < 1e-5);
+        }
+        assert_true(r->share[TERM_TOGETHER] == 0 && r->share[TERM_LATELY] >= 0);
+        lately += r->share[TERM_LATELY] > 0;
+        assert_true(fabs(neighbours - (double)(r->share[0] + r->share[1] + r->share[2] + r->share[4])) < 1e-5);
         for (uint32_t k = 0; k < r->n; k++) {
             assert_true(used(u, r->because[k].item));
             assert_true(r->because[k].share > 0);
@@ -217,7 +223,7 @@ static void explains_its_answers(void **state) {
         }
         reasons += r->n;
     }
-    assert_true(reasons > 0);
+    assert_true(reasons > 0 && lately > 0);
     recommend_done(w.r);
 }
 
