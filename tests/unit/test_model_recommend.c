@@ -208,17 +208,13 @@ static void explains_its_answers(void **state) {
         blend_read(&w.m->blend, blend_bucket(u->n, w.m->clock_ms - u->last_ms), blend);
         for (int f = 0; f < TERMS; f++) sum += (double)r->share[f];
         assert_true(fabs(sum - (double)a.hits[i].score) < 1e-5);
-        for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++) {
-            if (kind == NEIGHBOUR_TOGETHER) continue;
+        for (int kind = 0; kind < NEIGHBOUR_BY_ORDER; kind++)
             neighbours += (double)blend[kind] *
                           oracle_neighbours(w.m, (enum neighbour_kind)kind, user_entries(u, DIM), u->n, row);
-        }
-        assert_true(r->share[TERM_TOGETHER] == 0 && r->share[TERM_LATELY] >= 0);
+        assert_true(fabs(neighbours - (double)(r->share[0] + r->share[1] + r->share[2])) < 1e-5);
         lately += r->share[TERM_LATELY] > 0;
-        assert_true(fabs(neighbours - (double)(r->share[0] + r->share[1] + r->share[2] + r->share[4])) < 1e-5);
         for (uint32_t k = 0; k < r->n; k++) {
-            assert_true(used(u, r->because[k].item));
-            assert_true(r->because[k].share > 0);
+            assert_true(used(u, r->because[k].item) && r->because[k].share > 0);
             if (k > 0) assert_true(r->because[k].share <= r->because[k - 1].share);
         }
         reasons += r->n;
