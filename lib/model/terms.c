@@ -20,20 +20,16 @@ const char *terms_name(int term) {
 struct terms *terms_new(const struct model_params *p) {
     struct terms *s = mem_zalloc(sizeof *s);
     if (!s) return NULL;
-    uint32_t slots = 16;
     s->cap =
         (p->neighbour_history * NEIGHBOUR_BY_ORDER + p->lately_history + TERMS_CART * (TERMS_SPARSE - TERMS_OF_CART)) *
             p->neighbours +
         1;
-    while (slots < 2 * s->cap) slots *= 2;
-    s->mask = slots - 1;
-    s->log_slots = (uint32_t)__builtin_ctz(slots);
     s->max_rows = ((size_t)p->max_items + SCAN_ROWS - 1) / SCAN_ROWS * SCAN_ROWS;
     s->rows = mem_map((s->cap + NEIGHBOUR_MAX + 1) * sizeof *s->rows);
     s->sum = mem_map(s->cap * sizeof *s->sum);
-    s->slots = mem_map(slots * sizeof *s->slots);
+    s->place = mem_map(s->max_rows * sizeof *s->place);
     s->sums = mem_map(s->max_rows * sizeof *s->sums);
-    if (s->rows && s->sum && s->slots && s->sums) return s;
+    if (s->rows && s->sum && s->place && s->sums) return s;
     terms_free(s);
     return NULL;
 }
@@ -42,47 +38,34 @@ void terms_free(struct terms *s) {
     if (!s) return;
     mem_unmap(s->rows, (s->cap + NEIGHBOUR_MAX + 1) * sizeof *s->rows);
     mem_unmap(s->sum, s->cap * sizeof *s->sum);
-    mem_unmap(s->slots, ((size_t)s->mask + 1) * sizeof *s->slots);
+    mem_unmap(s->place, s->max_rows * sizeof *s->place);
     mem_unmap(s->sums, s->max_rows * sizeof *s->sums);
     mem_free(s);
 }
 
 void terms_begin(struct terms *s, int64_t clock_ms) {
     s->clock_ms = clock_ms;
-    for (uint32_t k = 0; k < s->n; k++) s->sums[s->rows[k].row] = 0;
-    if (s->n > s->mask / 8) {
-        memset(s->slots, 0, ((size_t)s->mask + 1) * sizeof *s->slots);
-    } else { /* backwards: a probe chain is taken apart from its end */
-        for (uint32_t k = s->n; k-- > 0;) {
-            uint32_t at = terms_home(s->mask, s->log_slots, s->rows[k].row);
-            while (s->slots[at & s->mask] >> 32 != k + 1) at++;
-            s->slots[at & s->mask] = 0;
-        }
+    for (uint32_t k = 0; k < s->n; k++) {
+        s->sums[s->rows[k].row] = 0;
+        s->place[s->rows[k].row] = 0;
     }
     memset(s->rows, 0, s->n * sizeof *s->rows);
     s->n = 0;
 }
 
 /* The places of n rows. Whether one is new is not asked by a branch, which would be guessed wrongly one time in four
- * and take most of an answer's time; hence products and shifts, which no compiler makes one. That the first slot is
- * another row's is rare. What the loop changes of s is kept in registers. */
+ * and take most of an answer's time; hence masks, and every row is written down as the next new one, which it may not
+ * be. */
 static void places_of(struct terms *s, const uint32_t *row, uint32_t n, uint32_t *out) {
-    const uint32_t mask = s->mask, log_slots = s->log_slots;
     struct terms_row *rows = s->rows;
-    uint64_t *slots = s->slots;
+    uint32_t *places = s->place;
     uint32_t known = s->n;
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t at = terms_home(mask, log_slots, row[k]);
-        uint64_t slot = slots[at];
-        while ((slot >> 32) * ((uint32_t)slot ^ row[k]) != 0) { /* taken, and not by this row */
-            at = (at + 1) & mask;
-            slot = slots[at];
-        }
-        uint32_t before = (uint32_t)(slot >> 32), fresh = (before - 1) >> 31; /* 1 where there was none */
+        uint32_t before = places[row[k]], fresh = (before - 1) >> 31; /* 1 where there was none */
+        rows[known].row = row[k];
         known += fresh;
-        uint32_t place = before + fresh * known;
-        slots[at] = (uint64_t)place << 32 | row[k];
-        rows[place - 1].row = row[k];
+        uint32_t place = before | ((0u - fresh) & known);
+        places[row[k]] = place;
         out[k] = place - 1;
     }
     s->n = known;

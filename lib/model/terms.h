@@ -15,7 +15,7 @@
  * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
  * baskets that held both; and it is the cart that is then asked for what baskets had lately, with near_j = 1.
  *
- * A struct terms is the scratch of one thread: a small hash map from item row to term values. What an entry needs of
+ * A struct terms is the scratch of one thread: term values, found by item row. What an entry needs of
  * its item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in
  * several lists. */
 #ifndef RANKD_MODEL_TERMS_H
@@ -63,10 +63,9 @@ struct terms_row {
 struct terms {
     struct terms_row *rows; /* (n) in order of first addition */
     uint32_t n, cap;
-    uint64_t *slots; /* (mask + 1) of an item row: row, and in the high half 1 + index into rows; 0 = free */
-    uint32_t mask, log_slots;
-    float *sum;  /* (n) of weight * value of rows[k], after terms_weigh */
-    float *sums; /* (max_rows) the same by item row; 0 for those without terms */
+    uint32_t *place; /* (max_rows) 1 + index into rows, by item row; 0 = the row has no terms */
+    float *sum;      /* (n) of weight * value of rows[k], after terms_weigh */
+    float *sums;     /* (max_rows) the same by item row; 0 for those without terms */
     size_t max_rows;
     int64_t clock_ms;                                           /* the moment of all counts and weights */
     struct neighbour_list list;                                 /* scratch of whoever fills */
@@ -108,19 +107,9 @@ void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind 
 /* Sets the sums: weight (TERMS) times value, added in the order of the terms. */
 void terms_weigh(struct terms *s, const float *weight);
 
-/* Where the search for a row begins. Low rows, which are all that a small catalogue has, keep their order and never
- * meet. */
-static inline uint32_t terms_home(uint32_t mask, uint32_t log_slots, uint32_t row) {
-    return (row ^ (row >> log_slots) * 2654435761u) & mask;
-}
-
 /* The row's terms, or NULL. */
 static inline const struct terms_row *terms_find(const struct terms *s, uint32_t row) {
-    for (uint32_t at = terms_home(s->mask, s->log_slots, row);; at++) {
-        uint64_t slot = s->slots[at & s->mask];
-        if (slot == 0) return NULL;
-        if ((uint32_t)slot == row) return &s->rows[(slot >> 32) - 1];
-    }
+    return s->place[row] ? &s->rows[s->place[row] - 1] : NULL;
 }
 
 #endif
