@@ -118,9 +118,13 @@ void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind k
     measure_fresh(s, t, first, shift);
     float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / half_life);
     float scale = p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);
-    for (uint32_t k = 0; k < n; k++) x[k] = 1 + scale * list->weight[k] * s->rows[s->at[k]].factor;
+    for (uint32_t k = 0; k < n; k++) { /* an item that is gone: log 1 is exactly 0 */
+        const struct terms_row *r = &s->rows[s->at[k]];
+        float grown = 1 + scale * list->weight[k] * r->factor;
+        x[k] = r->generation == list->generation[k] ? grown : 1;
+    }
     fm_logf_n(x, n);
-    for (uint32_t k = 0; k < n; k++) x[k] = s->rows[s->at[k]].generation == list->generation[k] ? near * x[k] : 0;
+    for (uint32_t k = 0; k < n; k++) x[k] *= near;
 }
 
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
