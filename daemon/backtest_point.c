@@ -11,10 +11,11 @@ static char no_step[] = "events.max_clock_step=none"; /* a log of last year is n
 /* Each switch takes one part of the model away. */
 const struct backtest_ablation backtest_ablations[] = {
     {"without embeddings", {"model.terms=all,-embedding"}},
-    {"without neighbours", {"model.terms=all,-forward,-backward,-successor"}},
+    {"without neighbours", {"model.terms=all,-forward,-backward,-successor,-lately"}},
     {"without forward neighbours", {"model.terms=all,-forward"}},
     {"without backward neighbours", {"model.terms=all,-backward"}},
     {"without direct successors", {"model.terms=all,-successor"}},
+    {"without what baskets had lately", {"model.terms=all,-lately"}},
     {"without trends", {"model.terms=all,-trend_short,-trend_middle,-trend_long"}},
     {"without content", {"model.terms=all,-affinity,-succession,-feature_trend,-untouched"}},
     {"without learning of the blend", {"model.blend_step=0", "model.blend_step_neighbours=0"}},

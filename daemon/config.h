@@ -49,6 +49,7 @@ struct config {
         mu[CONFIG_TRENDS];
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     int64_t lately_half_life_ms, lately_history;
+    double lately_scale;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;
     int64_t max_features, item_features, affinity_history, succession_history, succession_features;
     double feature_scale, content[4]; /* start weights: affinity, succession, trend of features, untouched */

@@ -110,6 +110,7 @@ static void fill_terms(const struct config *c, struct model_params *p) {
     p->successor_half_life_ms = c->successor_half_life_ms;
     p->lately_half_life_ms = c->lately_half_life_ms;
     p->lately_history = (uint32_t)c->lately_history;
+    p->lately_scale = (float)c->lately_scale;
     p->blend_step = (float)c->blend_step;
     p->blend_step_neighbours = (float)c->blend_step_neighbours;
     p->blend_start[TERM_EMBEDDING] = (float)c->tau;

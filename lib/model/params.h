@@ -66,6 +66,7 @@ struct model_params {
     float neighbour_scale, neighbour_shrink, neighbour_popularity; /* c, s and a of lib/model/terms.h */
     float basket_weight;                                           /* of a pair inside one basket */
     int64_t pair_half_life_ms, successor_half_life_ms, lately_half_life_ms;
+    float lately_scale;                      /* c' of lib/model/terms.h */
     uint32_t lately_history;                 /* newest items of a user that are asked for what baskets had lately */
     uint32_t max_features;                   /* known at once */
     uint32_t item_features;                  /* most of one item, 0 (features are ignored) to MODEL_MAX_FEATURES */

@@ -117,7 +117,9 @@ void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind k
     places_of(s, list->row, n, s->at);
     measure_fresh(s, t, first, shift);
     float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / half_life);
-    float scale = p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);
+    float scale = kind == NEIGHBOUR_LATELY
+                      ? p->lately_scale * fade
+                      : p->neighbour_scale * fade / (fm_expf(log_count(t, j, shift)) + p->neighbour_shrink);
     for (uint32_t k = 0; k < n; k++) { /* an item that is gone: log 1 is exactly 0 */
         const struct terms_row *r = &s->rows[s->at[k]];
         float grown = 1 + scale * list->weight[k] * r->factor;

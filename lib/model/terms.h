@@ -8,9 +8,12 @@
  * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
  * params.neighbour_popularity.
  *
- * What baskets had lately beside his newest params.lately_history items j is a term too: with L, the decayed count of
- * baskets that held both (half-life params.lately_half_life_ms), and near_j = 1 / sqrt(their number), as if all had
- * come with one event.
+ * What baskets had lately beside his newest params.lately_history items j is a term too,
+ *
+ *   l_u(i) = sum_j near_j * log(1 + c' * L_ji(t) / (1 + N_i(t))^a),    near_j = 1 / sqrt(number of j),
+ *
+ * as if all j had come with one event, with L the decayed count of baskets that held both (half-life
+ * params.lately_half_life_ms), c' = params.lately_scale. N_j does not divide: it remembers for months, L for days.
  *
  * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
  * baskets that held both; and it is the cart that is then asked for what baskets had lately, with near_j = 1.

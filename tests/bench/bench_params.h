@@ -34,6 +34,7 @@ static inline struct model_params bench_params(uint32_t n_items) {
                              .pair_half_life_ms = INT64_C(7776000000),
                              .successor_half_life_ms = 86400000,
                              .lately_half_life_ms = 604800000,
+                             .lately_scale = 0.3f,
                              .lately_history = 50,
                              .neighbour_history = 10,
                              .neighbour_decay = 0.6f,

@@ -42,8 +42,8 @@ static inline double oracle_neighbours(struct model *m, enum neighbour_kind kind
             double pairs = (double)list.weight[k] * exp2(-(double)(m->clock_ms - list.reference_ms) / half_life);
             double n_from = (double)from->count * exp2(-(double)(m->clock_ms - from->count_ms) / day);
             double n_to = (double)to->count * exp2(-(double)(m->clock_ms - to->count_ms) / day);
-            sum +=
-                weight * log(1 + 30 * pairs / ((n_from + 5) * pow(1 + n_to, (double)m->params.neighbour_popularity)));
+            double scale = kind == NEIGHBOUR_LATELY ? (double)m->params.lately_scale : 30 / (n_from + 5);
+            sum += weight * log(1 + scale * pairs / pow(1 + n_to, (double)m->params.neighbour_popularity));
         }
     }
     return sum;

@@ -72,6 +72,7 @@ static inline struct model_params shop_params(void) {
                              .pair_half_life_ms = 864000000,
                              .successor_half_life_ms = 86400000,
                              .lately_half_life_ms = 604800000,
+                             .lately_scale = 0.3f,
                              .lately_history = 30,
                              .neighbour_history = 10,
                              .neighbour_decay = 0.6f,

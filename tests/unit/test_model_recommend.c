@@ -63,6 +63,7 @@ static const struct model_params params = {
     .pair_half_life_ms = 864000000,
     .successor_half_life_ms = 86400000,
     .lately_half_life_ms = 604800000,
+    .lately_scale = 0.3f,
     .lately_history = 12,
     .neighbour_history = 10,
     .neighbour_decay = 0.6f,
@@ -134,9 +135,8 @@ static const struct user_row *row_of(const char *user) { return users_find(w.m->
 
 static bool used(const struct user_row *u, struct slice id) {
     uint32_t row = items_find(w.m->items, id);
-    for (uint32_t i = 0; i < u->n; i++) {
+    for (uint32_t i = 0; i < u->n; i++)
         if (user_entries(u, DIM)[i].row == row) return true;
-    }
     return false;
 }
 
