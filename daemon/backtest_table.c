@@ -27,17 +27,11 @@ struct decoding {
     uint32_t last_user;
 };
 
-static bool is_configured(const struct config *c, const char *name) {
-    for (size_t t = 0; t < c->n_types; t++)
-        if (strcmp(c->types[t].name, name) == 0) return true;
-    return false;
-}
-
 /* Named in the configuration with enabled = no. */
 static bool is_taken_away(const struct config *c, const char *name) {
     char option[CONFIG_MAX_NAME];
     snprintf(option, sizeof option, "type.%s.enabled", name);
-    return !is_configured(c, name) && config_origin(c, option).where != CONFIG_DEFAULT;
+    return !config_type_of(c, name) && config_origin(c, option).where != CONFIG_DEFAULT;
 }
 
 static void add_type(struct decoding *d, const char *name) {
@@ -62,7 +56,7 @@ static int begin_rules(struct decoding *d, struct err *e) {
     int rc = engine_rules(c, types, c->n_types, &d->rules, e);
     const char *given = d->in->type;
     if (rc == 0 && given && strlen(given) < sizeof types[0] && c->n_types < EVENT_MAX_TYPES &&
-        !is_configured(c, given) && !is_taken_away(c, given))
+        !config_type_of(c, given) && !is_taken_away(c, given))
         add_type(d, given);
     return rc;
 }
@@ -265,7 +259,7 @@ static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 int backtest_table_add_types(const struct backtest_table *t, struct config *c, struct err *e) {
     for (size_t k = 0; k < t->n_types; k++) {
         const char *name = t->types[k].name;
-        if (is_configured(c, name) || is_taken_away(c, name)) continue;
+        if (config_type_of(c, name) || is_taken_away(c, name)) continue;
 
         int rc = config_add_type(c, name, e);
         if (rc < 0) return rc;

@@ -378,6 +378,12 @@ void config_free(struct config *c) {
     memset(c, 0, sizeof *c);
 }
 
+const struct config_type *config_type_of(const struct config *c, const char *name) {
+    for (size_t t = 0; t < c->n_types; t++)
+        if (strcmp(c->types[t].name, name) == 0) return &c->types[t];
+    return NULL;
+}
+
 bool config_has_term(const struct config *c, const char *name) {
     struct slice term;
     bool on = false;

@@ -156,6 +156,8 @@ int config_with_rules(const struct config *c, struct slice learning_text, struct
                       struct err *e) ERR_MUST_CHECK;
 void config_drop_rules(struct config *c);
 
+/* The event type of that name; NULL when it is not configured. */
+const struct config_type *config_type_of(const struct config *c, const char *name);
 /* Whether a term of the score is on under this configuration (names as terms_name gives them). */
 bool config_has_term(const struct config *c, const char *name);
 

@@ -87,6 +87,9 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
                struct err *e) ERR_MUST_CHECK;
 void engine_free(struct engine *g);
 
+/* What the model is a function of, by g->config and the event types that g knows. */
+void engine_params(const struct engine *g, struct model_params *p);
+
 /* What the decoders must know under a configuration: n_types event types, the bit of each its index; those that c does
  * not have are unknown to the decoders. ERR_SYNTAX, ERR_RANGE: names of fields that do not go together. */
 int engine_rules(const struct config *c, char (*types)[33], size_t n_types, struct event_rules *out,
