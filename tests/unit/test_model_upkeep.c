@@ -247,6 +247,45 @@ static void test_versions_for_a_checkpoint_are_bounded(void **state) {
     shop_free(&b);
 }
 
+/* Whoever readers bring into a small cache, and whenever: what is learned is the same. */
+static void test_admitted_users_change_no_bit(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    static struct shop_backing b;
+    struct user_backing backing = {shop_get, &b};
+    uint64_t hash[2], admitted = 0;
+    struct err e;
+    for (int asked = 0; asked < 2; asked++) {
+        struct model *m;
+        memset(&b, 0, sizeof b);
+        assert_int_equal(model_new(&p, kernel_pick("portable"), 32u << 10, &backing, 1, &m, &e), 0);
+        for (uint64_t n = 0, count; n < 5000; n++) {
+            char id[16];
+            if (n % 20 == 0) {
+                model_publish(m);
+                struct user_list *l = users_checkpoint_begin(m->users, &count);
+                shop_store_users(m, &b, l);
+                users_checkpoint_end(m->users, l, true);
+            }
+            snprintf(id, sizeof id, "u%u", (unsigned)(draw_bits(5, n) % SHOP_USERS));
+            if (asked) users_want(m->users, slice_str(id));
+            if (n % 30 == 0) assert_int_equal(model_erase_user(m, slice_str(id), &e), 0);
+            assert_int_equal(shop_learn(m, n, &e), 0);
+            model_publish(m);
+            snprintf(id, sizeof id, "u%u", (unsigned)(draw_bits(6, n) % SHOP_USERS));
+            if (asked) users_want(m->users, slice_str(id));
+            model_admit(m, 1);
+            assert_int_equal(epoch_pending_bytes(m->epoch), 0); /* nor is anything kept while nothing is learned */
+        }
+        hash[asked] = shop_hash(m);
+        admitted = users_stats(m->users)->admitted;
+        model_free(m);
+        shop_free(&b);
+    }
+    assert_true(admitted > 1000);
+    assert_true(hash[0] == hash[1]);
+}
+
 /* The erased item stands in the history of a user who goes on: its row is nobody's and trains no more. */
 static void test_erased_item_acts_no_more(void **state) {
     (void)state;
@@ -350,6 +389,7 @@ int main(void) {
         cmocka_unit_test(test_versions_go_once_they_were_read),
         cmocka_unit_test(test_returning_users_are_bounded),
         cmocka_unit_test(test_versions_for_a_checkpoint_are_bounded),
+        cmocka_unit_test(test_admitted_users_change_no_bit),
         cmocka_unit_test(test_erased_item_acts_no_more),
         cmocka_unit_test(test_emptied_recent_block_is_handed_over),
         cmocka_unit_test(test_removing_keeps_the_order_of_a_full_ring),
