@@ -9,8 +9,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
-#include "lib/model/content.h"
 #include "lib/model/exposed.h"
+#include "lib/model/feature.h"
 
 #define BAD_RAW_BYTES 512u
 #define FEW_ITEMS     16u
