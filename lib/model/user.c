@@ -413,6 +413,7 @@ static void admit(struct users *u, struct slice id) {
  * wait. */
 void users_admit(struct users *u, uint32_t most) {
     char id[MODEL_MAX_ID];
+    if (!make_room(u, 0, NULL)) return; /* what grew beyond the bound goes first, a bounded number at a time */
     for (size_t n; most > 0 && user_wanted_take(u->wanted, id, &n); most--) admit(u, slice_of(id, n));
 }
 
