@@ -20,6 +20,13 @@ void user_encode(const struct user_row *r, uint32_t dim, struct buf *out) {
     buf_add(out, user_shown(r, dim), sizeof(struct user_entry) * r->n_shown);
 }
 
+/* What an entry may name, whoever wrote it: item rows are indices. */
+static bool is_sound(const struct user_entry *entries, uint32_t n, uint32_t n_rows) {
+    uint32_t bad = 0;
+    for (uint32_t k = 0; k < n; k++) bad |= entries[k].row >= n_rows;
+    return !bad;
+}
+
 static int decode(const struct users *u, struct slice id, struct slice bytes, struct user_row **out, struct err *e) {
     uint32_t dim = u->params->dim;
     struct cursor c = {(const uint8_t *)bytes.p, bytes.n, false};
@@ -40,6 +47,10 @@ static int decode(const struct users *u, struct slice id, struct slice bytes, st
     r->id_bytes = (uint16_t)id.n;
     memcpy(r->p, c.p, c.n); /* and the entries */
     memcpy((char *)(uintptr_t)user_id(r, dim).p, id.p, id.n);
+    if (!is_sound(user_entries(r, dim), all, u->params->max_items)) {
+        mem_free(r);
+        return err_set(e, ERR_CORRUPT, "user", "row of user \"%.*s\": an entry names no item", (int)id.n, id.p);
+    }
     *out = r;
     return 0;
 }

@@ -40,7 +40,7 @@ static int give(void *arg, struct slice id, struct buf *out, struct err *e) {
 }
 
 static struct users *open_users(struct epoch **epoch) {
-    static const struct model_params params = {.dim = DIM, .seed = 1};
+    static const struct model_params params = {.dim = DIM, .seed = 1, .max_items = USER_ROW_BITS + 1};
     static const struct user_backing backing = {.get = give};
     struct users *u;
     struct err e;
@@ -101,10 +101,36 @@ static void other_lengths_are_refused(void **state) {
     epoch_free(epoch);
 }
 
+/* Item rows are indices: one that is none is not read, whoever wrote it. */
+static void entries_of_no_item_are_refused(void **state) {
+    struct epoch *epoch;
+    struct users *u = open_users(&epoch);
+    struct model_params few = {.dim = DIM, .seed = 1, .max_items = 1000};
+    struct user_row *r = NULL;
+    struct err e;
+    (void)state;
+    u->params = &few;
+    for (int outside = -1; outside < 3; outside++) { /* which of the entries names a row beyond the last one */
+        unsigned char row[sizeof STORED];
+        memcpy(row, STORED, sizeof row);
+        for (int k = 0; k < 3; k++) {
+            uint32_t names = k == outside ? 1000 : 999;
+            memcpy(row + sizeof row - 16 * (3 - (size_t)k), &names, 4);
+        }
+        given = slice_of((const char *)row, sizeof row);
+        assert_int_equal(users_load(u, slice_str("ann"), &r, &e), outside < 0 ? 0 : ERR_CORRUPT);
+        if (outside < 0) mem_free(r);
+    }
+    assert_non_null(strstr(e.text, "\"ann\""));
+    users_free(u);
+    epoch_free(epoch);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_and_back),
         cmocka_unit_test(other_lengths_are_refused),
+        cmocka_unit_test(entries_of_no_item_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
