@@ -154,8 +154,12 @@ static int start_intake(struct run *r, struct err *e) {
         return 0;
     }
     int rc = intake_start(c, r->log, r->log ? sources_log(r->sources) : NULL, &r->d.intake, e);
-    if (rc == 0 && r->log) atomic_store_explicit(&r->log_intake, r->d.intake, memory_order_release);
-    return rc;
+    if (rc < 0 || !r->log) return rc;
+    struct position at; /* what was loaded is durable: a full log can be shortened before anything new is learned */
+    read_position(r, "log", 0, &at);
+    intake_checkpointed(r->d.intake, at.known ? at.next : 0);
+    atomic_store_explicit(&r->log_intake, r->d.intake, memory_order_release);
+    return 0;
 }
 
 static void stop_intake(struct run *r) {

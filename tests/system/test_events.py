@@ -202,6 +202,20 @@ def test_old_segments_are_deleted_up_to_the_checkpoint_and_a_replay_says_from_wh
     assert journaled.returncode == 1 and str(first) in journaled.stderr and "needed" in journaled.stderr, journaled.stderr
 
 
+def test_a_full_log_that_gets_a_bound_at_a_restart_takes_events_again(make_rankd):
+    """What the last checkpoint holds may go at once: a full log has nothing new that a further checkpoint could wait for."""
+    daemon = make_rankd(log__segment_bytes="64KiB", log__max_bytes="512KiB").start()
+    lines, sent = shop("--events", 8000, "--users", 100, "--items", 100), 0
+    while daemon.post("/v1/events", "\n".join(lines[sent:sent + 200]), "application/x-ndjson").status == 200:
+        sent += 200
+    assert 1000 < sent < 8000
+    daemon.wait_learned(sent)
+    daemon.restart(log__retain_bytes="128KiB")
+    assert daemon.send(lines[sent:sent + 200])["accepted"] == 200
+    assert daemon.wait_learned(sent + 200)["events"]["learned"] == sent + 200
+    assert min(int(n.split(".")[0]) for n in os.listdir(daemon.log_dir)) > 0
+
+
 # --- options ---
 
 def test_options_from_everywhere_reach_the_running_daemon(make_rankd):
