@@ -2,12 +2,13 @@
 import hashlib
 import os
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
-from rankd import binary, parse_metrics, run, shop
+from rankd import PATIENCE, binary, parse_metrics, run, shop
 
 SUBCOMMANDS = ["run", "check-config", "digest", "verify", "replay"]
 
@@ -226,6 +227,23 @@ def test_metrics_are_well_formed_and_documented(rankd):
         stem = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
         assert name in typed or stem in typed, f"{name} has no TYPE"
         assert name.startswith(("rankd_", "process_")), name
+
+
+def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(make_rankd):
+    daemon = make_rankd()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(os.path.join(daemon.dir, "notify"))
+        notified.settimeout(20 * PATIENCE)
+        daemon.env = {"NOTIFY_SOCKET": os.path.join(daemon.dir, "notify"), "WATCHDOG_USEC": "30000000"}
+        daemon.start()
+        assert notified.recv(4096).decode().splitlines() == ["READY=1", f"STATUS=serving on {daemon.http}"]
+        for _ in range(2):
+            assert notified.recv(4096) == b"WATCHDOG=1"
+        daemon.stop()
+        told = notified.recv(4096)
+        while told == b"WATCHDOG=1":
+            told = notified.recv(4096)
+        assert told == b"STOPPING=1"
 
 
 def test_binaries_are_hardened_position_independent():
