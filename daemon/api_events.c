@@ -191,6 +191,12 @@ static void job_done(struct intake_job *job) {
     post_free(p);
 }
 
+static void refuse_stopping(struct post *p) {
+    api_count(&p->seat->api->intake[API_INTAKE_OFF], 1);
+    http_reply_error(p->x, 503, "stopping", "the daemon is stopping: repeat later", NULL, NULL, "Retry-After: 1\r\n");
+    p->x = NULL;
+}
+
 /* Hands the job over; true when the reply will come later. */
 static bool submit(struct post *p) {
     struct daemon *d = p->seat->api->d;
@@ -205,7 +211,7 @@ static bool submit(struct post *p) {
         reply_error(p, API_INTAKE_FULL, 429, "too many events wait to become durable: repeat later", NULL,
                     "intake.queue_bytes", "Retry-After: 1\r\n");
     else if (rc == ERR_DENIED)
-        reply_error(p, API_INTAKE_OFF, 503, "the intake is stopping: repeat later", NULL, NULL, "Retry-After: 1\r\n");
+        refuse_stopping(p);
     else
         reply_error(p, API_INTAKE_FAILED, 503, "the intake cannot take events just now", NULL, NULL,
                     "Retry-After: 1\r\n");

@@ -65,14 +65,25 @@ SET(set_skipped) {
             (double)api_load(&m->g->published_skipped[k]));
 }
 
+/* What was learned or stored always; what was skipped, for the reasons that have been met. */
+static void put_outcomes(const struct metrics *m, const char *metric, const struct engine_source *s, size_t row) {
+    const bool learns = row < EVENT_MAX_TYPES, unknown = row + 1 == ENGINE_COUNTED_TYPES;
+    const char *type = learns ? m->g->types[row] : unknown ? "unknown" : kind_names[row - EVENT_MAX_TYPES + 1];
+    for (int k = EVENT_OK; k < EVENT_REASONS; k++) {
+        const char *outcome = k != EVENT_OK ? event_reason_name((enum event_reason)k) : learns ? "learned" : "stored";
+        const uint64_t n = api_load(&s->outcomes->n[row][k]);
+        struct labels l = two("source", s->name, "type", type);
+        label(&l, "outcome", outcome);
+        if (n > 0 || (k == EVENT_OK && !unknown)) put(m, metric, l, (double)n);
+    }
+}
+
 SET(set_events) {
-    for (size_t t = 0; t < m->g->n_types; t++)
-        put(m, metric, two("type", m->g->types[t], "outcome", "learned"), (double)api_load(&m->g->by_type[t]));
-    for (int k = EVENT_IMPRESSION; k <= EVENT_DELETE; k++)
-        put(m, metric, two("type", kind_names[k], "outcome", "stored"), (double)api_load(&m->g->published_kinds[k]));
-    for (int k = EVENT_OK + 1; k < EVENT_REASONS; k++)
-        put(m, metric, two("type", "any", "outcome", event_reason_name((enum event_reason)k)),
-            (double)api_load(&m->g->published_skipped[k]));
+    for (size_t i = 0; i < m->d->n_sources; i++) {
+        const struct engine_source *s = &m->g->sources[m->d->sources[i].index];
+        for (size_t row = 0; row < ENGINE_COUNTED_TYPES; row++)
+            if (row < m->g->n_types || row >= EVENT_MAX_TYPES) put_outcomes(m, metric, s, row);
+    }
 }
 
 SET(set_rules) { /* on the main thread; see daemon/engine.h */
@@ -170,6 +181,7 @@ SOURCE_SET(set_gaps, gaps)
 SOURCE_SET(set_duplicates, duplicates)
 SOURCE_SET(set_reconnects, reconnects)
 SOURCE_SET(set_breaks, breaks)
+SOURCE_SET(set_waits, waits)
 
 /* --- intake and answers --- */
 
@@ -215,6 +227,16 @@ SET(set_replies) {
     for (int i = 0; i < 3; i++)
         for (int c = 2; c < 6; c++)
             put(m, metric, two("listener", names[i], "class", classes[c]), (double)api_load(&all[i]->replies[c]));
+}
+
+SET(set_errors) {
+    const struct http_stats *const all[] = {&m->d->public_http, &m->d->admin_http, &m->d->metrics_http};
+    static const char *const names[] = {"public", "admin", "metrics"};
+    for (int i = 0; i < 3; i++)
+        for (size_t k = 0; k < HTTP_ERROR_CODES; k++)
+            if (api_load(&all[i]->errors[k]) > 0)
+                put(m, metric, two("listener", names[i], "code", http_error_codes[k]),
+                    (double)api_load(&all[i]->errors[k]));
 }
 
 #define HTTP_SET(collector, member)                                                                                    \

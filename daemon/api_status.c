@@ -57,7 +57,7 @@ static void add_events(struct buf *b, const struct engine *g) {
     for (int k = 0; k <= EVENT_DELETE; k++) add_stat(b, kind_names[k], &g->published_kinds[k]);
     buf_add_char(b, '}');
     open_object(b, "types"); /* since the start */
-    for (size_t t = 0; t < g->n_types; t++) add_stat(b, g->types[t], &g->by_type[t]);
+    for (size_t t = 0; t < g->n_types; t++) add_u64(b, g->types[t], engine_learned_of(g, t));
     buf_add_str(b, "}}");
 }
 

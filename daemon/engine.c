@@ -124,7 +124,10 @@ int engine_new(const struct config *c, struct store *store, unsigned n_readers, 
 void engine_free(struct engine *g) {
     if (!g) return;
     model_free(g->model);
-    for (uint32_t s = 0; s < g->n_sources; s++) mem_free(g->sources[s].positions);
+    for (uint32_t s = 0; s < g->n_sources; s++) {
+        mem_free(g->sources[s].positions);
+        mem_free(g->sources[s].outcomes);
+    }
     for (size_t k = 0; k < g->n_bad; k++) buf_free(&g->bad[k].row);
     mem_free(g->bad);
     mem_free(g->runs);
@@ -145,6 +148,8 @@ int engine_source(struct engine *g, const char *name, uint32_t *index, struct er
         return err_set(e, ERR_RANGE, "sources", "the name \"%s\" is longer than %zu bytes", name,
                        sizeof g->sources[0].name - 1);
     struct engine_source *s = &g->sources[g->n_sources];
+    s->outcomes = mem_zalloc(sizeof *s->outcomes);
+    if (!s->outcomes) return err_set(e, ERR_NOMEM, "sources", "no memory for source %s", name);
     memcpy(s->name, name, strlen(name) + 1);
     *index = g->n_sources++;
     return 0;
@@ -233,7 +238,6 @@ static int learn_behaviour(struct engine *g, uint32_t source, uint32_t partition
     learn.treatment = treatment;
     int rc = model_learn(g->model, &learn, e);
     if (items != few) mem_free(items);
-    if (rc == 0) atomic_fetch_add_explicit(&g->by_type[ev->type], 1, memory_order_relaxed);
     return rc;
 }
 
@@ -332,6 +336,21 @@ static void note_run(struct engine *g, uint32_t source, uint32_t partition, cons
     run->count++;
 }
 
+static void count_outcome(struct engine *g, uint32_t source, const struct record *r, enum event_reason verdict) {
+    size_t row = EVENT_MAX_TYPES + EVENT_DELETE;
+    if (r->reason == EVENT_OK)
+        row = r->event.kind == EVENT_BEHAVIOUR ? (size_t)r->event.type : EVENT_MAX_TYPES + (size_t)r->event.kind - 1;
+    _Atomic uint64_t *n = &g->sources[source].outcomes->n[row][verdict];
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+uint64_t engine_learned_of(const struct engine *g, size_t row) {
+    uint64_t n = 0;
+    for (uint32_t s = 0; s < g->n_sources; s++)
+        n += atomic_load_explicit(&g->sources[s].outcomes->n[row][EVENT_OK], memory_order_relaxed);
+    return n;
+}
+
 int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
                  enum event_reason *reason, struct err *e) {
     struct err why = {0};
@@ -348,6 +367,7 @@ int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const st
         g->learned++;
     else
         g->skipped[verdict]++;
+    count_outcome(g, source, r, (enum event_reason)verdict);
     if (event_reason_is_bad((enum event_reason)verdict))
         note_bad(g, source, partition, r, (enum event_reason)verdict, r->error ? r->error : why.text);
     struct position *p = &g->sources[source].positions[partition];
@@ -366,6 +386,8 @@ void engine_publish(struct engine *g) {
         atomic_store_explicit(&g->published_skipped[k], g->skipped[k], memory_order_relaxed);
     for (int k = 0; k <= EVENT_DELETE; k++)
         atomic_store_explicit(&g->published_kinds[k], g->kinds[k], memory_order_relaxed);
+    uint64_t keep = (uint64_t)g->config->bad_events_kept;
+    atomic_store_explicit(&g->published_bad_dropped, g->bad_next > keep ? g->bad_next - keep : 0, memory_order_relaxed);
     atomic_store_explicit(&g->published_learned, g->learned, memory_order_relaxed);
     atomic_store_explicit(&g->published_sequence, g->sequence, memory_order_release);
 }

@@ -29,8 +29,16 @@ struct engine_run {    /* consecutive applied records of one partition */
     uint64_t generation;
 };
 
+/* What became of the records of a source since the start. Rows: the event types by bit, the other kinds, and last the
+ * records whose type nobody knows, since they could not be read. Relaxed atomics, written by the learner alone. */
+#define ENGINE_COUNTED_TYPES (EVENT_MAX_TYPES + EVENT_DELETE + 1)
+struct engine_outcomes {
+    _Atomic uint64_t n[ENGINE_COUNTED_TYPES][EVENT_REASONS];
+};
+
 struct engine_source {
     char name[96];
+    struct engine_outcomes *outcomes;
     const struct source *attached; /* asked for identities; NULL when the source is not configured now */
     struct position *positions;    /* (n) by partition */
     uint32_t n;
@@ -77,8 +85,8 @@ struct engine {
     /* relaxed atomics for other threads, set by engine_publish */
     _Atomic uint64_t published_sequence, published_learned, published_skipped[EVENT_REASONS],
         published_kinds[EVENT_DELETE + 1];
+    _Atomic uint64_t published_bad_dropped; /* bad events that the ring keeps no longer */
     _Atomic uint64_t durable_sequence;
-    _Atomic uint64_t by_type[EVENT_MAX_TYPES];
 };
 
 /* An empty engine over a store for user and neighbour rows (NULL = none: everything must fit into the cache), with the
@@ -113,6 +121,9 @@ static inline struct reweight *engine_in_force(const struct engine *g) {
  * needed first), ERR_NOMEM, ERR_CORRUPT, ERR_IO. */
 int engine_apply(struct engine *g, uint32_t source, uint32_t partition, const struct record *r,
                  enum event_reason *reason, struct err *e) ERR_MUST_CHECK;
+
+/* Events of this row of engine_outcomes that were learned or stored since the start, from all sources. Any thread. */
+uint64_t engine_learned_of(const struct engine *g, size_t row);
 
 /* A hint: r (NULL = none) is applied after MODEL_AHEAD other records. One call before each engine_apply; changes
  * nothing but its speed. source and partition as there. */

@@ -54,11 +54,16 @@ struct http_tokens; /* bearer tokens with scopes, immutable once loaded; compare
 int http_tokens_load(const char *path, struct http_tokens **out, struct err *e) ERR_MUST_CHECK;
 void http_tokens_free(struct http_tokens *t);
 
+/* The codes of error replies, as docs/http.md lists them; the last one stands for all others. */
+#define HTTP_ERROR_CODES 46
+extern const char *const http_error_codes[HTTP_ERROR_CODES];
+
 /* Relaxed atomics, readable by any thread. timeouts: requests and replies cut by a deadline, not idle connections;
  * disconnects: peers that went away in the middle of a request or reply; malformed: refused by the parser. */
 struct http_stats {
     _Atomic uint64_t accepted, refused_emfile, at_connection_limit, open, timeouts, disconnects, malformed;
-    _Atomic uint64_t replies[6]; /* by hundreds: [2] = 2xx */
+    _Atomic uint64_t replies[6];               /* by hundreds: [2] = 2xx */
+    _Atomic uint64_t errors[HTTP_ERROR_CODES]; /* by code, see http_error_codes */
 };
 
 struct http_server_options {

@@ -5,6 +5,59 @@
 #include "lib/base/check.h"
 #include "lib/base/clock.h"
 
+const char *const http_error_codes[HTTP_ERROR_CODES] = {"unknown_parameter",
+                                                        "missing_parameter",
+                                                        "bad_parameter",
+                                                        "out_of_range",
+                                                        "bad_body",
+                                                        "unknown_field",
+                                                        "bad_field",
+                                                        "bad_request_line",
+                                                        "bad_target",
+                                                        "bad_header",
+                                                        "bad_host",
+                                                        "bad_line_end",
+                                                        "bad_content_length",
+                                                        "repeated_header",
+                                                        "bad_gzip",
+                                                        "unauthorized",
+                                                        "insufficient_scope",
+                                                        "host_not_allowed",
+                                                        "not_found",
+                                                        "unknown_item",
+                                                        "method_not_allowed",
+                                                        "request_timeout",
+                                                        "length_required",
+                                                        "body_too_large",
+                                                        "too_many_events",
+                                                        "uri_too_long",
+                                                        "header_too_large",
+                                                        "unsupported_type",
+                                                        "unsupported_encoding",
+                                                        "body_refused",
+                                                        "expectation_failed",
+                                                        "version_not_supported",
+                                                        "queue_full",
+                                                        "busy",
+                                                        "corrupt",
+                                                        "io",
+                                                        "reply_too_large",
+                                                        "loading",
+                                                        "stopping",
+                                                        "lagging",
+                                                        "outcome_unknown",
+                                                        "not_stored",
+                                                        "no_intake",
+                                                        "no_memory",
+                                                        "disk_full",
+                                                        "other"};
+
+static void count_error(struct http_stats *stats, const char *code) {
+    size_t k = 0;
+    while (k < HTTP_ERROR_CODES - 1 && strcmp(http_error_codes[k], code) != 0) k++;
+    http_count(&stats->errors[k]);
+}
+
 static const char *reason_of(int status) {
     switch (status) {
     case 200:
@@ -116,6 +169,7 @@ static void add_text(struct buf *b, const char *key, const char *value) {
 static struct slice error_body(struct http_server *s, const char *code, const char *message, const char *field,
                                const char *limit) {
     struct buf *b = &s->error;
+    count_error(s->o.stats, code);
     buf_clear(b);
     add_text(b, "{\"error\":{\"code\":", code);
     add_text(b, ",\"message\":", message);

@@ -62,6 +62,7 @@ static void note_queued(const struct batch *b) {
 
 bool inbox_put(struct inbox *q, struct batch *b) {
     pthread_mutex_lock(&q->lock);
+    if (!q->closed && !fits(q, b)) atomic_fetch_add_explicit(&b->source->waits, 1, memory_order_relaxed);
     while (!q->closed && !fits(q, b)) pthread_cond_wait(&q->drained, &q->lock);
     bool open = !q->closed;
     if (open) {

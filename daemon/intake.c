@@ -94,9 +94,11 @@ static void gather(struct intake *i) {
 
 static void retain(struct intake *i, uint64_t keep, uint64_t limit) {
     struct err e;
-    if (keep == 0 || seglog_bytes(i->log) <= keep) return;
+    const uint64_t before = seglog_bytes(i->log);
+    if (keep == 0 || before <= keep) return;
     if (seglog_retain(i->log, keep, limit, &e) < 0)
         log_limited(&i->limit, LOG_ERROR, "log_retention_failed", " error=\"%s\"", e.text);
+    atomic_fetch_add_explicit(&i->stats.deleted_bytes, before - seglog_bytes(i->log), memory_order_relaxed);
 }
 
 /* Unlocked: one append; how it ended. */

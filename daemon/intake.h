@@ -39,6 +39,7 @@ struct intake_job {          /* owned by the submitter again once done is called
 
 struct intake_stats { /* relaxed atomics */
     _Atomic uint64_t queued_bytes, commits, events, bytes, failures, refused_full, unknown;
+    _Atomic uint64_t deleted_bytes; /* of old segments, past log.retain_bytes */
 };
 
 /* log non-NULL: the own log (taken over by the intake thread alone; reader is told what became durable).

@@ -45,6 +45,7 @@ struct source {     /* one name in the journal; a Kafka thread serves several (o
     _Atomic uint64_t gaps;                          /* legal gaps passed (offsets without a record) */
     _Atomic uint64_t duplicates;                    /* records below the position, passed over */
     _Atomic uint64_t reconnects;
+    _Atomic uint64_t waits;  /* times that a batch found the queue full; the inbox counts them */
     _Atomic uint64_t breaks; /* losses or changes of the log noticed (on_gap says what follows) */
 
     uint64_t inbox_bytes; /* in the queue; under the inbox's lock */

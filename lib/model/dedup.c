@@ -84,6 +84,7 @@ static uint32_t find(const struct dedup *d, struct hash128 id) {
 
 bool dedup_seen(const struct dedup *d, struct hash128 id) { return d->n_blocks && d->index[find(d, id)]; }
 uint64_t dedup_count(const struct dedup *d) { return d->count; }
+uint64_t dedup_forgotten(const struct dedup *d) { return d->count > capacity(d) ? d->count - capacity(d) : 0; }
 
 /* Empties slot `at` and moves later members of its run up (Knuth, TAOCP 3, 6.4, algorithm R). */
 static void forget(struct dedup *d, uint32_t at) {

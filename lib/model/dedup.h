@@ -20,6 +20,7 @@ bool dedup_seen(const struct dedup *d, struct hash128 id);
 int dedup_prepare(struct dedup *d) ERR_MUST_CHECK;  /* memory for the next dedup_add: 0 or ERR_NOMEM */
 void dedup_add(struct dedup *d, struct hash128 id); /* after dedup_prepare */
 uint64_t dedup_count(const struct dedup *d);        /* ids ever added */
+uint64_t dedup_forgotten(const struct dedup *d);    /* of these, ids that have left the window */
 
 /* Checkpoint. begin (learner): what changed since the last one is handed over. next (store thread): 1 and the next
  * block as it stood at begin, 0 at the end. end (learner): when not durable, the same blocks are handed over again next

@@ -454,6 +454,7 @@ void model_publish(struct model *m) {
     quality_publish(&m->quality);
     drift_publish(&m->drift);
     atomic_store_explicit(&m->published_clock_ms, m->clock_ms, memory_order_release);
+    atomic_store_explicit(&m->stats.ids_forgotten, dedup_forgotten(m->dedup), memory_order_relaxed);
     atomic_store_explicit(&m->stats.items, t->n_known, memory_order_relaxed);
     atomic_store_explicit(&m->stats.live, t->n_live, memory_order_relaxed);
     atomic_store_explicit(&m->features->published, m->features->n_known, memory_order_relaxed);

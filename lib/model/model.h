@@ -43,6 +43,7 @@ struct model_stats {          /* relaxed atomics, any thread */
     _Atomic uint64_t forgotten;                     /* entries dropped from user rows at params.user_items */
     _Atomic uint64_t shown;                         /* items of impressions that were remembered */
     _Atomic uint64_t exposed;                       /* negatives that were shown and not taken */
+    _Atomic uint64_t ids_forgotten;                 /* event ids that have left the dedup window, ever */
     _Atomic uint64_t items_full, items, live;
     _Atomic uint64_t features_left_out; /* of descriptions: too many, or too long */
 };
