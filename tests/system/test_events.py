@@ -124,7 +124,7 @@ def test_an_erased_item_is_not_answered_and_its_row_is_used_again(make_rankd):
     names = [x["item"] for x in daemon.get("/v1/popular", k=100).ok()["items"]]
     assert len(names) == 15 and "i3" not in names
     daemon.send([click(21, item="one-more")])
-    daemon.wait_learned(18)
+    daemon.wait_sequence(19)
     names = {x["item"] for x in daemon.get("/v1/popular", k=100).ok()["items"]}
     assert "one-more" in names and "i3" not in names
     daemon.restart()
