@@ -149,7 +149,7 @@ struct ranks {
 };
 
 static struct topk_hit by_popularity(const struct blend_example *x, uint32_t row) {
-    return (struct topk_hit){x->term[TERM_TREND + POPULAR_TREND], row};
+    return (struct topk_hit){.score = x->term[TERM_TREND + POPULAR_TREND], .row = row};
 }
 
 /* Every row is scored once, with both weights. */
@@ -158,8 +158,8 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
     const float *start = m->params.blend_start;
     uint32_t n_rows = atomic_load_explicit(&t->n_rows, memory_order_relaxed);
     struct ranks ranks = {0, 0, 0};
-    struct topk_hit least = {score_of(j->target.term, &j->of_target, learned), target},
-                    least_start = {score_of(j->target.term, &j->of_target, start), target},
+    struct topk_hit least = {.score = score_of(j->target.term, &j->of_target, learned), .row = target},
+                    least_start = {.score = score_of(j->target.term, &j->of_target, start), .row = target},
                     least_popular = by_popularity(&j->target, target);
     struct blend_example x;
     struct content_terms c;
@@ -167,7 +167,8 @@ static struct ranks rank_all(struct judge *j, const struct model *m, uint32_t ta
     for (uint32_t row = 0; row < n_rows; row++) {
         if (!item_is_candidate(item_head(t, row)) || row == target || !item_shown(t, row, j->clock_ms)) continue;
         example_of(j, m, row, &x, &c);
-        struct topk_hit hit = {score_of(x.term, &c, learned), row}, by_start = {score_of(x.term, &c, start), row};
+        struct topk_hit hit = {.score = score_of(x.term, &c, learned), .row = row},
+                        by_start = {.score = score_of(x.term, &c, start), .row = row};
         bool above = before(hit, least), above_start = before(by_start, least_start);
         bool contends = j->n_best < BLEND_OTHERS || before(hit, j->best[0]);
         bool above_popular = ranks.popular < QUALITY_CUT && before(by_popularity(&x, row), least_popular);

@@ -339,15 +339,18 @@ static int explain_hits(struct recommend *r, const struct topk_query *q, const s
 /* Ranks, and names the hits. */
 static int answer(struct recommend *r, const struct topk_query *q, const struct taste *why, struct recommend_answer *a,
                   struct err *e) {
+    const struct items *t = r->model->items;
     size_t n, named = 0;
-    int rc = topk_rank(r->topk, r->model->items, r->model->scan, q, r->ranked, &n, e);
+    int rc = topk_rank(r->topk, t, r->model->scan, q, r->ranked, &n, e);
     if (rc == 0 && why) rc = explain_hits(r, q, why, n, e);
     if (rc < 0) return rc;
     for (size_t i = 0; i < n; i++) {
-        struct slice id = items_id(r->model->items, r->ranked[i].row);
-        if (id.n == 0) continue; /* erased just now */
-        if (why) explain_name(r->explain, r->model->items, i, &r->reasons[named]);
-        r->hits[named++] = (struct recommend_hit){id, r->ranked[i].score, r->ranked[i].row};
+        const struct topk_hit *hit = &r->ranked[i];
+        struct slice id = items_id(t, hit->row);
+        /* Erased just now; the row may have another item since, which may have been scored in its old row as well. */
+        if (id.n == 0 || item_generation(t, hit->row) != hit->generation) continue;
+        if (why) explain_name(r->explain, t, i, &r->reasons[named]);
+        r->hits[named++] = (struct recommend_hit){id, hit->score, hit->row};
     }
     a->hits = r->hits;
     a->reasons = why ? r->reasons : NULL;

@@ -157,7 +157,7 @@ static void score_row(struct topk *s, const struct scorer *c, uint32_t row) {
     s->work.rescored++;
     if (!is_candidate(c->query, &head)) return;
     float score = add_terms(c->query, row, score_of(c, &head, s->q));
-    if (!isnan(score)) offer(s->best, &s->n_best, c->query->k, (struct topk_hit){score, row});
+    if (!isnan(score)) offer(s->best, &s->n_best, c->query->k, (struct topk_hit){score, row, head.generation});
 }
 
 static int check_query(const struct topk_query *q, struct err *e) {
@@ -195,7 +195,7 @@ static float threshold(const struct topk *s, uint32_t k) {
 
 /* A lower bound that may raise the threshold. */
 static void raise_low(struct topk *s, uint32_t k, const struct bounded *f) {
-    if (f->low > -INFINITY && f->low >= s->floor) offer(s->lows, &s->n_lows, k, (struct topk_hit){f->low, f->row});
+    if (f->low > -INFINITY && f->low >= s->floor) offer(s->lows, &s->n_lows, k, (struct topk_hit){f->low, f->row, 0});
 }
 
 /* The bound that a row of the scan has to be above. Rows come in ascending order, so that a later one has to be above
@@ -248,7 +248,7 @@ static void set_floor(struct topk *s, const struct items *t, const struct topk_q
     float least = -INFINITY;
     for (uint32_t i = 0; i < q->terms->n; i++) {
         if (!(q->terms->sum[i] > least)) continue;
-        struct topk_hit hit = {q->terms->sum[i], q->terms->rows[i].row};
+        struct topk_hit hit = {q->terms->sum[i], q->terms->rows[i].row, 0};
         if (hit.row == but || !item_shown(t, hit.row, q->wall_ms) || excluded(q, hit.row)) continue;
         offer(s->lows, &s->n_lows, q->k, hit);
         least = s->n_lows == q->k ? s->lows[0].score : -INFINITY;
@@ -333,7 +333,7 @@ static void place_exactly(struct topk *s, const struct scorer *c, struct place *
     s->work.rescored++;
     if (!is_candidate(c->query, &head)) return;
     float score = add_terms(c->query, row, score_of(c, &head, s->q));
-    if (!isnan(score)) place_row(s, c->query, p, (struct topk_hit){score, row});
+    if (!isnan(score)) place_row(s, c->query, p, (struct topk_hit){score, row, head.generation});
 }
 
 /* A row above both thresholds for sure is counted; every other that matters waits to be scored. False when there are
@@ -383,7 +383,7 @@ int topk_place(struct topk *s, const struct items *t, const struct scan *c, cons
     int rc = check_query(&any, e);
     if (rc) return rc;
     struct scorer scorer = scorer_of(t, s->kernel, q);
-    struct place p = {.target = {topk_score(t, s->kernel, q, row), row}, .limit = limit};
+    struct place p = {.target = {.score = topk_score(t, s->kernel, q, row), .row = row}, .limit = limit};
     s->work = (struct topk_work){0};
     bool bounded = limit > 0 && bound_prepare(&s->bound, t->params, c, q);
     set_floor(s, t, q, row);

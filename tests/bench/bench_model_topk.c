@@ -38,7 +38,7 @@ __attribute__((noinline)) static void scalar_scan(const float *x, uint32_t n, st
                 heap[at] = heap[c];
             }
         }
-        heap[at] = (struct topk_hit){sum, r};
+        heap[at] = (struct topk_hit){.score = sum, .row = r};
     }
 }
 

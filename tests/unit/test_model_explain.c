@@ -32,7 +32,7 @@ static void test_rows_that_changed_meanwhile_are_no_matter(void **state) {
 
     struct history history = {.n = 0};
     struct topk_query query = {.x = none, .terms = terms, .clock_ms = T0, .k = 1};
-    struct topk_hit hit = {1, 3};
+    struct topk_hit hit = {.score = 1, .row = 3};
     struct explain_moment at = {m, 0, &history, terms, &query, weight, cart, 3};
     epoch_enter(m->epoch, 0);
     assert_int_equal(explain_rows(x, &at, &hit, 1, &e), 0);
