@@ -55,6 +55,8 @@ void inbox_free(struct inbox *q);
 /* Waits while the batch would take its source past the bound (one batch of any size always fits alone). False when the
  * inbox is closed: the batch stays the caller's. */
 bool inbox_put(struct inbox *q, struct batch *b);
+/* Waits until a put of b would not wait, or the inbox is closed: true; false after timeout_ms. */
+bool inbox_wait_room(struct inbox *q, const struct batch *b, int64_t timeout_ms);
 /* The oldest batch, now the caller's, waiting at most timeout_ms; NULL when there is none, after inbox_wake, or when
  * the inbox is closed and empty. */
 struct batch *inbox_take(struct inbox *q, int64_t timeout_ms);

@@ -25,7 +25,7 @@ struct inbox *inbox_new(uint64_t bytes_per_source) {
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->filled, &steady);
-    pthread_cond_init(&q->drained, NULL);
+    pthread_cond_init(&q->drained, &steady);
     pthread_condattr_destroy(&steady);
     q->bound = bytes_per_source;
     q->last = &q->first;
@@ -88,6 +88,16 @@ static struct timespec steady_after(int64_t ms) {
         t.tv_nsec -= 1000000000L;
     }
     return t;
+}
+
+bool inbox_wait_room(struct inbox *q, const struct batch *b, int64_t timeout_ms) {
+    struct timespec until = steady_after(timeout_ms > 0 ? timeout_ms : 0);
+    pthread_mutex_lock(&q->lock);
+    bool room;
+    while (!(room = q->closed || fits(q, b)))
+        if (pthread_cond_timedwait(&q->drained, &q->lock, &until) == ETIMEDOUT) break;
+    pthread_mutex_unlock(&q->lock);
+    return room;
 }
 
 struct batch *inbox_take(struct inbox *q, int64_t timeout_ms) {

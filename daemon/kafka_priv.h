@@ -128,6 +128,8 @@ bool kafka_flush(struct source_kafka *k, struct kafka_partition *p);
 
 /* kafka_topics.c: talks to the broker: finds partitions, places positions, assigns. Sets k->next_check_ns. */
 void kafka_check(struct source_kafka *k);
+/* Takes note of where the logs end, and of nothing else: for while the queue is full and nothing can be read. */
+void kafka_ends(struct source_kafka *k);
 bool kafka_uneasy(const struct source_kafka *k); /* librdkafka asked for metadata by itself since the last check */
 void kafka_state(struct source_kafka *k, enum source_state state);
 /* Makes the partitions that have a stored position. False when memory is refused. */

@@ -47,6 +47,7 @@ bool kafka_flush(struct source_kafka *k, struct kafka_partition *p) {
     CHECK(b);
     p->staged = NULL;
     unlink_staged(k, p);
+    while (b->n && !stopping(k) && !inbox_wait_room(k->env->inbox, b, (int64_t)(k->refresh_ns / MS))) kafka_ends(k);
     if (b->n == 0 || stopping(k) || !inbox_put(k->env->inbox, b)) {
         batch_free(b);
         return false;

@@ -136,8 +136,8 @@ void kafka_topic_clear(struct source_kafka *k, struct kafka_topic *t) {
         struct kafka_partition *p = t->parts[i];
         if (p->assigned) rd_kafka_topic_partition_list_add(list, t->name, (int32_t)i);
         if (p->staged) kafka_flush(k, p);
-        mem_free(p);
     }
+    for (uint32_t i = 0; i < t->n; i++) mem_free(t->parts[i]);
     if (k->rk && list->cnt) rd_kafka_error_destroy(rd_kafka_incremental_unassign(k->rk, list));
     rd_kafka_topic_partition_list_destroy(list);
     kafka_topic_close(t);
@@ -200,6 +200,20 @@ static rd_kafka_resp_err_t ends_ask(struct source_kafka *k, struct ends *e) {
     if (err || k->start != KAFKA_TIME) return err;
     e->timed = ask_list(k, k->start_ms);
     return rd_kafka_offsets_for_times(k->rk, e->timed, KAFKA_CALL_MS);
+}
+
+void kafka_ends(struct source_kafka *k) {
+    rd_kafka_topic_partition_list_t *high = ask_list(k, AT_HIGH);
+    rd_kafka_resp_err_t err =
+        high->cnt ? rd_kafka_offsets_for_times(k->rk, high, KAFKA_CALL_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    int at = 0;
+    for (size_t i = 0; i < k->n_topics && !err; i++)
+        for (uint32_t p = 0; p < k->topics[i].n; p++, at++) {
+            const rd_kafka_topic_partition_t *end = &high->elems[at];
+            struct kafka_partition *part = k->topics[i].parts[p];
+            if (!end->err && end->offset >= 0 && !part->unplaced) kafka_end(part, (uint64_t)end->offset);
+        }
+    rd_kafka_topic_partition_list_destroy(high);
 }
 
 /* --- placing --- */

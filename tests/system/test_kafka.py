@@ -214,6 +214,19 @@ def test_lag_is_shown_while_learning_waits(kafka, topic, from_kafka):
     poll("readyz is well again", lambda: daemon.get("/readyz").status == 200)
 
 
+def test_lag_of_every_partition_grows_while_the_queue_is_full(kafka, topic, from_kafka):
+    name, other = topic("a", 3), topic("b")
+    daemon = from_kafka(kafka, [f"{name}:click", f"{other}:click"], learner__queue_bytes="256KiB").start()
+    daemon.wait_caught_up()
+    daemon.admin("POST", "/admin/pause")
+    for n in (1, 2):
+        kafka.produce_events(name, clicks(600, 600 * n, note="x" * 2000))
+        kafka.produce_events(other, clicks(50, 50 * n))
+        poll("all that waits is shown", lambda: sum(s["lag_events"] for s in daemon.status()["sources"]) == 650 * n)
+    daemon.admin("POST", "/admin/resume")
+    daemon.wait_events(1300)
+
+
 def test_recreated_topic_stops_learning_while_running(kafka, topic, from_kafka):
     name = topic()
     kafka.produce_events(name, clicks(30))

@@ -133,6 +133,39 @@ static void test_take_makes_room(void **state) {
     assert_int_equal(inbox_bytes(f->q), 0);
 }
 
+static void *wait_room(void *arg) {
+    struct attempt *a = arg;
+    struct batch *b = make(&a->f->sources[0], 9, BYTES);
+    a->done = inbox_wait_room(a->f->q, b, LONG);
+    batch_free(b);
+    return NULL;
+}
+
+/* Only room for that source, or the close, ends the wait before its time; nothing is put. */
+static void test_wait_for_room(void **state) {
+    struct fixture *f = *state;
+    struct attempt a = {.f = f, .done = false};
+    pthread_t t;
+    struct batch *b = make(&f->sources[0], 9, BYTES), *other = make(&f->sources[1], 9, BYTES);
+    assert_true(inbox_wait_room(f->q, b, 0));
+    assert_true(inbox_put(f->q, make(&f->sources[0], 0, BOUND)));
+    assert_false(inbox_wait_room(f->q, b, 1));
+    assert_true(inbox_wait_room(f->q, other, 0));
+    assert_int_equal(pthread_create(&t, NULL, wait_room, &a), 0);
+    batch_free(inbox_take(f->q, 0));
+    pthread_join(t, NULL);
+    assert_true(a.done);
+    assert_int_equal(inbox_bytes(f->q), 0);
+    assert_true(inbox_put(f->q, make(&f->sources[0], 0, BOUND)));
+    a.done = false;
+    assert_int_equal(pthread_create(&t, NULL, wait_room, &a), 0);
+    inbox_close(f->q);
+    pthread_join(t, NULL);
+    assert_true(a.done);
+    batch_free(b);
+    batch_free(other);
+}
+
 static void *take_one(void *arg) {
     struct fixture *f = arg;
     return inbox_take(f->q, LONG);
@@ -171,6 +204,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_sources_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_wakes_put, setup, teardown),
         cmocka_unit_test_setup_teardown(test_take_makes_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wait_for_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_and_wake_wake_take, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_with_content, setup, teardown),
     };
