@@ -26,6 +26,10 @@ struct config_from config_origin(const struct config *c, const char *name) {
     return at ? at->from : (struct config_from){CONFIG_DEFAULT, 0};
 }
 
+void config_section_name(const char *section, char out[CONFIG_MAX_NAME]) {
+    snprintf(out, CONFIG_MAX_NAME, "[%s]", section);
+}
+
 int config_note_origin(struct config *c, const char *name, struct config_from from) {
     struct config_origins *all = c->origins;
     struct config_origin *at = origin_find(c, name);
@@ -155,11 +159,23 @@ static int open_group(struct config *c, const char *group, const char *section, 
     return rc ? err_set(e, rc, section, "%s: section [%s]: memory was refused", at, section) : 0;
 }
 
+/* Where a repeated section was named first: what it lacks has no place of its own. */
+static int note_section(struct config *c, const char *section, struct config_from from) {
+    char name[CONFIG_MAX_NAME];
+    config_section_name(section, name);
+    return origin_find(c, name) ? 0 : config_note_origin(c, name, from);
+}
+
 /* Finds what a section name stands for: its options' group (of repeated ones, or its own name) and their row. */
-static int resolve(struct config *c, const char *section, const char *at, const char **group, void **row,
-                   struct err *e) {
+static int resolve(struct config *c, const char *section, const char *at, struct config_from from, const char **group,
+                   void **row, struct err *e) {
     *row = c;
-    if ((*group = group_of(section))) return open_group(c, *group, section, at, row, e);
+    if ((*group = group_of(section))) {
+        int rc = open_group(c, *group, section, at, row, e);
+        if (rc == 0 && note_section(c, section, from) < 0)
+            rc = err_set(e, ERR_NOMEM, section, "%s: section [%s]: memory was refused", at, section);
+        return rc;
+    }
     for (size_t i = 0; i < config_n_sections; i++) {
         *group = config_sections[i].name;
         if (strcmp(section, *group) == 0) return 0;
@@ -174,7 +190,7 @@ int config_open_section(struct config *c, const char *section, struct config_fro
     char at[256];
     const char *group;
     void *row;
-    return resolve(c, section, config_from_text(c, section, from, at, sizeof at), &group, &row, e);
+    return resolve(c, section, config_from_text(c, section, from, at, sizeof at), from, &group, &row, e);
 }
 
 /* ---- values ---- */
@@ -253,7 +269,7 @@ int config_set(struct config *c, const char *section, const char *key, const cha
                        name);
     }
     config_from_text(c, name, from, at, sizeof at);
-    int rc = resolve(c, section, at, &group, &row, e);
+    int rc = resolve(c, section, at, from, &group, &row, e);
     if (rc) return rc;
     bool pass = strcmp(group, "kafka") == 0 && strncmp(key, PASS_PREFIX, strlen(PASS_PREFIX)) == 0;
     const char *pass_key = key + (pass ? strlen(PASS_PREFIX) : 0);

@@ -44,16 +44,26 @@ static void say(const struct config *c, const char *name, char *out, size_t size
     buf_free(&text);
 }
 
+/* Of an option that nobody set in a section that somebody named: that section. */
+static struct config_from origin_of(const struct config *c, const char *name) {
+    char section[CONFIG_MAX_NAME], named[CONFIG_MAX_NAME];
+    struct config_from from = config_origin(c, name);
+    if (from.where != CONFIG_DEFAULT) return from;
+    snprintf(section, sizeof section, "%.*s", (int)(strrchr(name, '.') - name), name);
+    config_section_name(section, named);
+    return config_origin(c, named);
+}
+
 int config_clash(const struct config *c, struct err *e, const char *a, const char *b, const char *fmt, ...) {
     char first[232], second[232], at[160], other[160], why[224];
     va_list args;
     va_start(args, fmt);
     vsnprintf(why, sizeof why, fmt, args);
     va_end(args);
-    config_from_text(c, a, config_origin(c, a), at, sizeof at);
+    config_from_text(c, a, origin_of(c, a), at, sizeof at);
     say(c, a, first, sizeof first);
     if (!b) return err_set(e, ERR_RANGE, a, "%s: %s: %s", at, first, why);
-    config_from_text(c, b, config_origin(c, b), other, sizeof other);
+    config_from_text(c, b, origin_of(c, b), other, sizeof other);
     say(c, b, second, sizeof second);
     return err_set(e, ERR_RANGE, a, "%s: %s contradicts %s (%s): %s", at, first, second, other, why);
 }

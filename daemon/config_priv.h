@@ -71,6 +71,8 @@ struct config_origins {
 
 struct config_from config_origin(const struct config *c, const char *name);
 int config_note_origin(struct config *c, const char *name, struct config_from from) ERR_MUST_CHECK;
+/* The name under which the origin of a section [GROUP.NAME] itself is kept. */
+void config_section_name(const char *section, char out[CONFIG_MAX_NAME]);
 void config_drop_origins(struct config_origins *all); /* frees what it holds */
 /* Where the value of "section.key" came from: "FILE:LINE", "RANKD_SECTION_KEY", "-o" or "default", cut to fit; returns
  * out. */

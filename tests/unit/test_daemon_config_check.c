@@ -36,7 +36,7 @@ static void contradictions_are_refused(void **state) {
         {"[kafka]\nbrokers=k\nintake_topic = other\n", 3, "kafka.intake_topic = other", "kafka.topics"},
         {"[kafka]\nbrokers=k\n[type.purchase]\nenabled=no\n", 0, "default: kafka.topics", "unknown type purchase"},
         {"[kafka]\nstart = yesterday\n", 2, "kafka.start = yesterday", "earliest, latest"},
-        {"[file.a]\ntype = click\n", 0, "file.a.path", "needs its path"},
+        {"[log]\n\n[file.a]\ntype = click\n", 3, "file.a.path", "needs its path"},
         {"[file.a]\npath = /x\ntype = clack\n", 3, "file.a.type = clack", "is click"},
         {"[file.a]\npath = /x\n[file.b]\npath = /x\n", 4, "file.b.path", "file.a.path"},
         {"[file.a]\npath = /x\nallowed_types = what\n", 3, "file.a.allowed_types", "unknown type what"},
