@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rankd import run, shop
+from rankd import run, shop, with_baskets
 
 EVENTS = 40000
 USERS = 20000
@@ -26,9 +26,9 @@ def kernels():
 
 @pytest.fixture(scope="module")
 def lines():
-    """Of a simulated shop, with every other event given to any of many users: hardly one is met in the cache."""
+    """Of a simulated shop with baskets, every other event given to any of many users: hardly one is met in the cache."""
     rng, out = random.Random(1), []
-    for n, line in enumerate(shop("--events", EVENTS, "--users", 2000, "--items", 3000)):
+    for n, line in enumerate(with_baskets(shop("--events", EVENTS, "--users", 2000, "--items", 3000))):
         out.append(json.dumps({**json.loads(line), "user": f"w{rng.randrange(USERS)}"}) if n % 2 else line)
     return out
 
