@@ -23,8 +23,8 @@ struct recommend_request {
     const struct slice *history;
     size_t n_history;
     /* Item ids the visitor is about to buy together, in any order: what baskets had beside the first TERMS_CART known
-     * ones is ranked by a term of its own, with weights of its own. None is answered. Without any history they are one
-     * too, oldest first. */
+     * ones is ranked by a term of its own, and they are asked for what baskets had lately in place of the history; all
+     * with weights of their own. None is answered. Without any history they are one too, oldest first. */
     const struct slice *cart;
     size_t n_cart;
     const struct slice *exclude; /* item ids never answered; unknown ones are ignored */
@@ -49,7 +49,7 @@ struct recommend_hit {
 struct recommend_reason { /* why a hit stands where it does */
     float share[TERMS];   /* weight * value of each term: they add up to the score */
     struct {
-        struct slice item;        /* of the history */
+        struct slice item;        /* of the history or the cart */
         float share;              /* of the score: its part of the user vector and of the neighbour terms */
     } because[RECOMMEND_REASONS]; /* (n) those that contributed most, above 0 */
     uint32_t n;

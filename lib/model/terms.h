@@ -3,10 +3,9 @@
  *   f_u(i) = sum_j near_j * log(1 + c * F_ji(t) / ((N_j(t) + s) * (1 + N_i(t))^a))
  *
  * over the newest params.neighbour_history items j of the user, near_j = kappa^(his events since) / sqrt(items of that
- * event), with F the decayed count of i
- * after j (forward), G of i before j (backward), D of i right after j (successor), N the decayed count of an item's
- * events, kappa = params.neighbour_decay, c = params.neighbour_scale, s = params.neighbour_shrink, a =
- * params.neighbour_popularity.
+ * event), with F the decayed count of i after j (forward), G of i before j (backward), D of i right after j
+ * (successor), N the decayed count of an item's events, kappa = params.neighbour_decay, c = params.neighbour_scale, s =
+ * params.neighbour_shrink, a = params.neighbour_popularity.
  *
  * What baskets had lately beside his newest params.lately_history items j is a term too,
  *
@@ -18,9 +17,9 @@
  * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
  * baskets that held both; and it is the cart that is then asked for what baskets had lately, with near_j = 1.
  *
- * A struct terms is the scratch of one thread: term values, found by item row. What an entry needs of
- * its item, (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in
- * several lists. */
+ * A struct terms is the scratch of one thread: term values, found by item row. What an entry needs of its item,
+ * (1 + N_i)^-a, is computed when the row first comes up and kept to the next terms_begin: an item stands in several
+ * lists. */
 #ifndef RANKD_MODEL_TERMS_H
 #define RANKD_MODEL_TERMS_H
 
