@@ -184,6 +184,9 @@ static void job_done(struct intake_job *job) {
     case INTAKE_DISK_FULL:
         reply_error(p, API_INTAKE_DISK_FULL, 507, job->error, NULL, NULL, NULL);
         break;
+    case INTAKE_LOG_FULL:
+        reply_error(p, API_INTAKE_DISK_FULL, 507, job->error, NULL, "log.max_bytes", NULL);
+        break;
     case INTAKE_FAILED:
         reply_error(p, API_INTAKE_FAILED, 503, job->error[0] ? job->error : "the events could not be stored", NULL,
                     NULL, "Retry-After: 1\r\n");

@@ -110,7 +110,7 @@ static enum intake_result append(struct intake *i, uint64_t max_bytes, struct er
     if (max_bytes && seglog_bytes(i->log) + i->group.n > max_bytes) {
         err_set(e, ERR_FULL, "log.max_bytes", "the own log has reached log.max_bytes = %llu",
                 (unsigned long long)max_bytes);
-        return INTAKE_DISK_FULL;
+        return INTAKE_LOG_FULL;
     }
     int rc = seglog_append(i->log, slice_of(i->group.p, i->group.n), e);
     if (rc < 0) return rc == ERR_FULL ? INTAKE_DISK_FULL : INTAKE_FAILED;

@@ -19,7 +19,8 @@ struct intake_event {                /* one accepted event of a job */
     uint32_t key_start, key_bytes;   /* its user, in job->keys: the Kafka key */
 };
 
-enum intake_result { INTAKE_DURABLE, INTAKE_UNKNOWN, INTAKE_FAILED, INTAKE_DISK_FULL };
+/* INTAKE_LOG_FULL: log.max_bytes is reached. */
+enum intake_result { INTAKE_DURABLE, INTAKE_UNKNOWN, INTAKE_FAILED, INTAKE_DISK_FULL, INTAKE_LOG_FULL };
 
 struct intake_job {          /* owned by the submitter again once done is called */
     struct letter letter;    /* private while submitted */

@@ -9,6 +9,7 @@ from rankd import poll, shop
 from test_state import click
 
 NDJSON = "application/x-ndjson"
+LIMITS = {"disk_full": "log.max_bytes", "too_many_events": "1", "body_too_large": "1024"}
 
 
 def follow(daemon, name, events):
@@ -104,5 +105,6 @@ def test_bounds_of_requests_are_counted_by_code(make_rankd, code, status, option
     for n in (1, 2):
         answer = ask(daemon)
         assert (answer.status, answer.error()) == (status, code)
+        assert answer.json["error"]["limit"] == LIMITS.get(code, answer.json["error"]["limit"])
         errors = daemon.metrics()["rankd_http_errors_total"]
         assert {tuple(sorted(dict(s).items())): v for s, v in errors.items()} == {(("code", code), ("listener", "public")): n}
