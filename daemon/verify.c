@@ -2,8 +2,10 @@
 #include "daemon/verify.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,13 +92,15 @@ static int verify_log(const struct config *c, uint64_t learned, FILE *out) {
 enum verified verify_in_child(const struct config *c, FILE *out) {
     static const char *const said[] = {"whole", "DAMAGED", "not verified"};
     fflush(out);
-    pid_t child = fork();
+    pid_t parent = getpid(), child = fork();
     if (child < 0) {
         fprintf(out, "verify: no child process: %s\n", strerror(errno));
         return VERIFIED_DAMAGED;
     }
     if (child == 0) {
         uint64_t learned = 0;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* it holds the lock of the directory too */
+        if (getppid() != parent) _exit(VERIFIED_DAMAGED);
         enum verified store = verify_store(c, &learned, out);
         bool log = verify_log(c, learned, out) == 0;
         fflush(out);

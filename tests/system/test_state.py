@@ -1,16 +1,18 @@
 """What is on disk: whose it is, and whether it is whole."""
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 import zlib
 
 import pytest
 
-from rankd import ROOT, poll, run, shop
+from rankd import ROOT, binary, clean_environment, poll, run, shop
 from test_lifecycle import tree_digest
 
 
@@ -266,6 +268,39 @@ def test_a_log_that_is_not_the_learned_one_takes_no_events(make_rankd):
     daemon.start()
     daemon.send([click(50)])
     assert daemon.wait_learned(51)["events"]["learned"] == 51
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["run", "-o", "rankd.verify_at_start=yes"]])
+def test_a_verification_that_is_ended_lets_go_of_the_directory(make_rankd, arguments):
+    """The child that reads ends with its parent. Here it reads a pipe, for ever."""
+    daemon = make_rankd()
+    os.mkdir(daemon.log_dir)
+    os.mkfifo(os.path.join(daemon.log_dir, "00000000000000000000.jsonl"))
+    open(os.path.join(daemon.log_dir, "00000000000000000000.sum"), "wb").close()
+    verifying = subprocess.Popen([binary("rankd"), *arguments, *daemon.overrides()], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, env=clean_environment())
+
+    def children():
+        with open(f"/proc/{verifying.pid}/task/{verifying.pid}/children") as f:
+            return f.read().split()
+
+    def lock_is_free():
+        with open(os.path.join(daemon.data_dir, "lock")) as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    (child,) = poll("the child is there", children)
+    try:
+        verifying.terminate()
+        assert verifying.wait(20) == -signal.SIGTERM
+        poll("the lock is free", lock_is_free)
+        child = None
+    finally:
+        if child:
+            os.kill(int(child), signal.SIGKILL)
 
 
 # --- what lasts ---
