@@ -53,7 +53,7 @@ static void large_caches(struct bench *b) {
 
 /* Record n: clicks, baskets, descriptions, erasures, bad ones and repeats of an id. */
 static int apply(struct bench *b, uint64_t n, struct err *e) {
-    static char text[8][24], word[3][24];
+    static char text[8][24], word[3][40];
     static struct slice feature[3];
     struct event_item items[3];
     uint64_t bits = draw_bits(5, n);

@@ -1,13 +1,17 @@
-/* Explaining answers while the rows that they came from change. */
+/* Explaining answers: what carts add, and rows that change meanwhile. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 
+#include "lib/model/blend.h"
 #include "lib/model/explain.h"
+#include "lib/model/recommend.h"
 #include "lib/model/terms.h"
+#include "tests/unit/model_oracle.h"
 #include "tests/unit/neighbour_world.h"
 
 /* The ranking filled the scratch to its bound; since then both rows of the cart got another item each. */
@@ -48,7 +52,49 @@ static void test_rows_that_changed_meanwhile_are_no_matter(void **state) {
     model_free(m);
 }
 
+/* A cart is asked for what baskets had lately in place of the history, each of its items with weight 1. */
+static void test_a_cart_is_asked_in_place_of_the_history(void **state) {
+    (void)state;
+    struct model_params p = shop_params();
+    const struct user_backing none = {NULL, NULL};
+    struct slice cart[] = {slice_str("i0"), slice_str("i9"), slice_str("i40")};
+    struct user_entry in_cart[3];
+    struct model *m;
+    struct recommend *r;
+    struct recommend_answer a;
+    struct err e;
+    float blend[TERMS];
+    unsigned lately = 0;
+    assert_int_equal(model_new(&p, kernel_pick("portable"), 1u << 20, &none, 2, &m, &e), 0);
+    for (uint64_t n = 0; n < 3000; n++) assert_int_equal(shop_learn(m, n, &e), 0);
+    model_publish(m);
+    assert_int_equal(recommend_new(m, 1, &r, &e), 0);
+    for (int k = 0; k < 3; k++) {
+        uint32_t row = items_find(m->items, cart[k]);
+        assert_int_not_equal(row, ITEM_NONE);
+        in_cart[k] = (struct user_entry){.row = row & USER_ROW_BITS};
+    }
+    struct recommend_request q = {.user = slice_str("u3"), .cart = cart, .n_cart = 3, .k = 50, .explain = true};
+    q.wall_ms = m->clock_ms;
+    assert_int_equal(recommend_rank(r, &q, &a, &e), 0);
+    assert_int_equal(a.basis, RECOMMEND_PERSONAL);
+    blend_read(&m->blend, BLEND_CART, blend);
+    for (size_t i = 0; i < a.n; i++) {
+        const float *share = a.reasons[i].share;
+        double sum = 0, of_cart = oracle_neighbours(m, NEIGHBOUR_LATELY, in_cart, 3, a.hits[i].row) * sqrt(3);
+        for (int f = 0; f < TERMS; f++) sum += (double)share[f];
+        assert_true(fabs(sum - (double)a.hits[i].score) < 1e-5);
+        assert_true(fabs((double)blend[TERM_LATELY] * of_cart - (double)share[TERM_LATELY]) < 1e-5);
+        lately += share[TERM_LATELY] > 0;
+    }
+    assert_true(lately > 0);
+    recommend_done(r);
+    recommend_free(r);
+    model_free(m);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_that_changed_meanwhile_are_no_matter)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_that_changed_meanwhile_are_no_matter),
+                                       cmocka_unit_test(test_a_cart_is_asked_in_place_of_the_history)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
