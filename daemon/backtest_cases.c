@@ -165,6 +165,12 @@ static int learn_moment(struct choosing *c, size_t from, size_t to, struct err *
     return 0;
 }
 
+static bool any_feature(const struct outcome_set *set) {
+    for (size_t k = 0; k < set->n; k++)
+        if (set->cases[k].feature != 0) return true;
+    return false;
+}
+
 int backtest_cases_make(const struct backtest_log *l, const struct backtest_table *t, const struct backtest_protocol *p,
                         struct backtest_cases *out, struct err *e) {
     struct backtest_cases made = {.figures_event = t->n};
@@ -183,6 +189,9 @@ int backtest_cases_make(const struct backtest_log *l, const struct backtest_tabl
         rc = choose_moment(&c, from, to, e);
         if (rc == 0) rc = learn_moment(&c, from, to, e);
     }
+    if (rc == 0 && p->cohort && made.set.n > 0 && !any_feature(&made.set))
+        rc = err_set(e, ERR_RANGE, "cohort", "--cohort %s: no target has a feature of this name when it comes",
+                     p->cohort);
     if (rc == 0 && made.figures_event == t->n) outcome_set_figures_begin(&made.set); /* no line gives figures */
     backtest_feature_free(c.feature);
     backtest_pairs_free(c.had);

@@ -41,6 +41,21 @@ static int name_world(struct backtest_world *w, struct err *e) {
     return 0;
 }
 
+/* Cases that give figures are wanted before anything is run. */
+static int check_cases(const struct backtest_world *w, struct err *e) {
+    if (w->cases.set.n > w->cases.set.figures_from) return 0;
+    if (w->cases.figures_line >= w->table.lines)
+        return err_set(
+            e, ERR_RANGE, "cases",
+            "figures would begin behind the last of %llu lines: --skip, --train-until or --choose leaves none",
+            (unsigned long long)w->table.lines);
+    return err_set(
+        e, ERR_RANGE, "cases",
+        "none of the %llu lines from number %llu on is judged: no target of those types, no pair that is new, "
+        "or none that --every meets",
+        (unsigned long long)(w->table.lines - w->cases.figures_line), (unsigned long long)w->cases.figures_line);
+}
+
 /* The table of the log in its final order. */
 static int decode(struct backtest_course *b, struct err *e) {
     struct backtest_world *w = &b->world;
@@ -71,6 +86,7 @@ static int make_world(struct backtest_course *b, struct err *e) {
     if (rc == 0 && w->table.lines == 0)
         rc = err_set(e, ERR_RANGE, "log", "no event of %zu records can be learned", w->log.n);
     if (rc == 0) rc = backtest_cases_make(&w->log, &w->table, &w->protocol, &w->cases, e);
+    if (rc == 0) rc = check_cases(w, e);
     if (rc == 0) rc = name_world(w, e);
     for (size_t k = 0; k < b->plan.n_points && rc == 0; k++)
         rc = backtest_table_add_types(&w->table, &b->plan.points[k]->config, e);
@@ -210,9 +226,8 @@ static int run_all(struct backtest_course *b, struct err *e) {
     backtest_settle(b);
     if (rc == 0 && b->n_cases <= b->world.cases.set.figures_from)
         rc = err_set(e, ERR_MISSING, "backtest", "%s",
-                     b->jobs.stopped                      ? "stopped before anything was done that gives figures"
-                     : b->n_cases == b->world.cases.set.n ? "no line of the log is judged: there are no figures"
-                                                          : "no run of the model came to an end");
+                     b->jobs.stopped ? "stopped before anything was done that gives figures"
+                                     : "no run of the model came to an end");
     if (rc == 0) backtest_choose(b);
     if (rc == 0 && b->o->ablations && !b->jobs.stopped) rc = run_ablations(b, e);
     return rc;

@@ -81,11 +81,16 @@ static int take_line(struct listing *l, const struct read_record *r, struct err 
     const char *tab = memchr(line.p, '\t', line.n);
     struct slice item = slice_of(line.p, tab ? (size_t)(tab - line.p) : line.n);
     struct slice rest = tab ? slice_of(tab + 1, line.n - item.n - 1) : slice_of(line.p, 0);
-    if (r->verdict != READ_OK || item.n == 0) {
+    const char *why = NULL;
+    if (r->verdict != READ_OK)
+        why = "the line is too long";
+    else if (item.n == 0)
+        why = "no item before the first tab";
+    else if (rest.n > 0 && memchr(rest.p, '\t', rest.n))
+        why = "more than the two columns of item TAB feature,feature,...";
+    if (why) {
         l->log->rejected++;
-        if (l->in->reject)
-            l->in->reject(l->in->arg, l->in->items, r->line, "bad_record",
-                          item.n ? "the line is too long" : "no item before the first tab");
+        if (l->in->reject) l->in->reject(l->in->arg, l->in->items, r->line, "bad_record", why);
         return 0;
     }
     write_item(l, item, take_features(rest, l->features));

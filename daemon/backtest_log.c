@@ -75,8 +75,12 @@ int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, s
     size_t own = 0;
     for (size_t k = 0; k < in->n_files; k++) own += replay_feed_is_own(in->files[k]);
     bool foreign = in->n_files > own && !in->journal;
+    size_t file = 0;
+    while (foreign && replay_feed_is_own(in->files[file])) file++;
     if (foreign && (own > 0 || in->n_topics > 0))
-        return err_set(e, ERR_RANGE, "log", "files beside an own log or topics: their order is not known");
+        return err_set(e, ERR_RANGE, "log",
+                       "%.500s is no own log and stands beside one or topics: their order is not known",
+                       in->files[file]);
     if (foreign && (in->from.kind != BACKTEST_OPEN || in->to.kind != BACKTEST_OPEN))
         return err_set(e, ERR_RANGE, "log", "--from and --to are for an own log and topics");
     int rc = in->items ? backtest_read_items(l, in, e) : 0;

@@ -70,6 +70,7 @@ static void note_log(struct notes *n, const struct backtest_course *b) {
         note_count(n, key, w->skipped[k]);
     }
     note_count(n, "behaviour_lines", w->table.lines);
+    if (backtest_late_lines(&w->table)) note_count(n, "lines_late_by_an_hour", backtest_late_lines(&w->table));
     note_count(n, "behaviour_events", w->table.kinds[EVENT_BEHAVIOUR]);
     note_count(n, "impressions", w->table.kinds[EVENT_IMPRESSION]);
     note_count(n, "users", backtest_ids_count(w->table.user_ids));
@@ -118,6 +119,7 @@ static void note_judging(struct notes *n, const struct backtest_course *b) {
     if (c->figures_event < w->table.n) note_time(n, "figures_from_time", w->table.events[c->figures_event].ts_ms);
     note_bool(n, "freeze", p->freeze);
     note_targets(n, b);
+    if (p->cohort) note(n, "cohort", OUTCOME_TEXT, "%s", p->cohort);
 
     note_count(n, "cases", c->set.n - c->set.figures_from);
 }
@@ -125,10 +127,7 @@ static void note_judging(struct notes *n, const struct backtest_course *b) {
 static void note_choice(struct notes *n, const struct backtest_course *b) {
     const struct backtest_cases *c = &b->world.cases;
     const struct backtest_preset *preset = b->o->wish.preset;
-    char key[32];
-    figure_key(preset->figure, key);
     note(n, "preset", OUTCOME_TEXT, "%s: %s", preset->name, preset->about);
-    note(n, "decides", OUTCOME_TEXT, "%s", key);
     if (!b->world.protocol.choosing) {
         note(n, "chosen_on", OUTCOME_TEXT, "nothing was to be chosen");
     } else {
@@ -137,6 +136,7 @@ static void note_choice(struct notes *n, const struct backtest_course *b) {
              c->set.figures_from == 0 ? ", which are in the figures, too: give --skip or --choose" : "");
     }
     note_count(n, "configurations", b->n_tried);
+    if (b->o->wish.n_files) note_list(n, "configuration_files", b->o->wish.files, b->o->wish.n_files);
     note_count(n, "seeds", b->o->wish.seeds);
     for (size_t k = 0; k < b->plan.n_axes; k++) {
         char name[200];

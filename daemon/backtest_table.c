@@ -12,6 +12,8 @@
 #include "lib/model/dedup.h"
 #include "proto/jdoc.h"
 
+#define HOUR_MS INT64_C(3600000)
+
 struct decoding {
     const struct backtest_log *log;
     const struct backtest_input *in;
@@ -235,6 +237,18 @@ int backtest_table_make(const struct backtest_log *l, const struct backtest_inpu
     else
         backtest_table_free(&t);
     return rc;
+}
+
+uint64_t backtest_late_lines(const struct backtest_table *t) {
+    uint64_t late = 0;
+    int64_t newest = INT64_MIN;
+    for (size_t k = 0; k < t->n; k++) {
+        const struct backtest_event *ev = &t->events[k];
+        if (!backtest_is_behaviour(ev) || ev->ts_ms == EVENT_NO_TIME) continue;
+        if (newest != INT64_MIN && ev->ts_ms < newest - HOUR_MS) late += ev->n_items;
+        if (ev->ts_ms > newest) newest = ev->ts_ms;
+    }
+    return late;
 }
 
 size_t backtest_moment_end(const struct backtest_table *t, size_t from) {

@@ -66,6 +66,8 @@ static inline int64_t backtest_record_ms(const struct backtest_log *l, const str
 static inline bool backtest_is_positive(const struct backtest_table *t, const struct backtest_event *ev) {
     return backtest_is_behaviour(ev) && !t->types[ev->type].negative;
 }
+/* Lines that are older by more than an hour than a line before them: of a log that is not in order, or late events. */
+uint64_t backtest_late_lines(const struct backtest_table *t);
 void backtest_table_free(struct backtest_table *t); /* of a zeroed one, too */
 
 /* Adds the types of the table that c does not name to it. ERR_FULL. */

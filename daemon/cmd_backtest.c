@@ -261,7 +261,7 @@ static bool take_protocol(int opt, char *arg, struct backtest_protocol *p) {
         return take_number(arg, 0, 1, &p->choose);
     case TARGETS:
         p->targets = arg;
-        return true;
+        return *arg != '\0';
     case COHORT:
         p->cohort = arg;
         return *arg != '\0';
@@ -292,7 +292,7 @@ static bool take_option(int opt, char *arg, struct backtest_options *o) {
         return *arg != '\0';
     case BASELINES:
         o->baselines = arg;
-        return true;
+        return *arg != '\0';
     case ABLATIONS:
         return o->ablations = true;
     case SEEDS:
@@ -310,6 +310,30 @@ static bool take_option(int opt, char *arg, struct backtest_options *o) {
     }
 }
 
+/* What an option takes, for who gave it something else. */
+static const char *takes(int opt) {
+    static const char *const said[] = {
+        [FORMAT - LOG] = "jsonl, tsv or csv",
+        [FROM - LOG] = "an offset from 0 or an RFC 3339 time",
+        [TO - LOG] = "an offset from 0 or an RFC 3339 time",
+        [EVERY - LOG] = "a whole number from 1 to 2^50",
+        [SKIP - LOG] = "a share from 0 to 1",
+        [TRAIN_UNTIL - LOG] = "a share from 0 to 1, an RFC 3339 time, or seconds or milliseconds since 1970",
+        [CHOOSE - LOG] = "a share from 0 to 1",
+        [TARGETS - LOG] = "event types separated by commas",
+        [COHORT - LOG] = "the name of a feature",
+        [COLD - LOG] = "miss or skip",
+        [SHUFFLE - LOG] = "a whole number from 0 to 2^53",
+        [PRESET - LOG] = "accuracy, discovery or probability",
+        [REPORT - LOG] = "a directory",
+        [BASELINES - LOG] = "names separated by commas, or none",
+        [SEEDS - LOG] = "a whole number from 1 to 1000",
+        [RANDOM - LOG] = "a whole number from 1 to 100000",
+        [JOBS - LOG] = "a whole number from 1 to 1024"};
+    size_t at = (size_t)(opt - LOG);
+    return at < sizeof said / sizeof *said && said[at] ? said[at] : "see rankd backtest --help";
+}
+
 /* The words behind an option that takes several. */
 static size_t take_list(int argc, char **argv, char **list, size_t n) {
     list[n++] = optarg;
@@ -324,6 +348,7 @@ struct lists {
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct cmd_common *c, struct lists *lists, struct backtest_options *o) {
     int at = 0;
+    bool skip = false, until = false;
     for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, &at)) != -1;) {
         if (opt == 'h') {
             fputs(help, stdout);
@@ -336,15 +361,21 @@ static int parse(int argc, char **argv, struct cmd_common *c, struct lists *list
         } else if (opt == 'c' && o->wish.n_files < MAX_INPUTS) {
             lists->configs[o->wish.n_files++] = optarg;
         } else if (opt > KAFKA && !take_option(opt, optarg, o)) {
-            fprintf(stderr, "rankd: --%s %s: not a value it takes; see rankd backtest --help\n", options[at].name,
-                    optarg);
+            fprintf(stderr, "rankd: --%s %s: not a value it takes; allowed: %s\n", options[at].name, optarg,
+                    takes(opt));
             return EXIT_BAD_USE;
         } else if (opt < LOG && cmd_option(c, opt, optarg) != 0) {
             return EXIT_BAD_USE;
         }
+        skip |= opt == SKIP;
+        until |= opt == TRAIN_UNTIL;
     }
     o->json = c->json;
     o->wish.n_options = c->n_overrides;
+    if (skip && until) {
+        fputs("rankd: --skip and --train-until both say where figures begin: give one of them\n", stderr);
+        return EXIT_BAD_USE;
+    }
     if (o->input.n_files + o->input.n_topics > 0 && optind == argc) return -1;
     if (optind < argc) fprintf(stderr, "rankd: unexpected argument \"%s\"\n", argv[optind]);
     fputs("rankd: backtest needs --log FILE... or --kafka TOPIC...; see rankd backtest --help\n", stderr);

@@ -2,11 +2,13 @@
 #include "lib/eval/words.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/eval/page.h"
 
-#define NAMES_MOST 4 /* names in one sentence; in the verdict half of them */
+#define LATE_FEW   1000 /* one in so many lines may be late without a word about it */
+#define NAMES_MOST 4    /* names in one sentence; in the verdict half of them */
 
 const char *words_verdict_of(const struct compare *c) {
     static const char *const names[] = {"not known", "better", "mostly better", "inside the noise", "worse"};
@@ -261,6 +263,25 @@ static void add_types(const struct summary *s, struct buf *b) {
     if (any) buf_add_str(b, ".\n");
 }
 
+/* A number of the protocol; 0 when it is not there. */
+static uint64_t noted(const struct summary *s, const char *name) {
+    for (size_t i = 0; i < s->in.set->n_notes; i++) {
+        const struct outcome_note *n = &s->in.set->notes[i];
+        if (n->kind == OUTCOME_NUMBER && strcmp(n->key, name) == 0) return strtoull(n->value, NULL, 10);
+    }
+    return 0;
+}
+
+/* A log that is not in order, which nothing else shows. Some late events are what every shop has. */
+static void add_order(const struct summary *s, struct buf *b) {
+    uint64_t late = noted(s, "lines_late_by_an_hour"), lines = noted(s, "behaviour_lines");
+    if (late == 0 || late < lines / LATE_FEW) return;
+    page_share(b, (double)late / (double)lines);
+    buf_add_str(b,
+                " of the lines are older by more than an hour than a line before them: if the log is not in the order "
+                "in which things happened, what was judged knew the future.\n");
+}
+
 void words_findings(const struct summary *s, struct buf *b) {
     if (s->in.ended_early) {
         buf_add_str(b, "The backtest was stopped: figures are of the first ");
@@ -275,4 +296,5 @@ void words_findings(const struct summary *s, struct buf *b) {
         add_cold(s, b);
     }
     add_types(s, b);
+    add_order(s, b);
 }

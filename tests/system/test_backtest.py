@@ -15,12 +15,17 @@ from rankd import PATIENCE, SANITIZER, binary, clean_environment, poll, run, sho
 COSTS = {"events_per_s", "cpu_us_per_event", "peak_bytes"}
 
 
+def distinct(pairs):
+    assert len(dict(pairs)) == len(pairs), f"a key stands twice in {[key for key, _ in pairs]}"
+    return dict(pairs)
+
+
 def backtest(*arguments, code=0, timeout_s=300):
-    """The JSON object that it prints (None when it failed), and what it said on stderr."""
+    """The JSON object that it prints (None when it failed; a key stands in an object once), and what it said on stderr."""
     done = run("rankd", "backtest", *map(str, arguments), "--json", timeout_s=timeout_s)
     assert done.returncode == code, done.stderr
     assert not SANITIZER.search(done.stderr), done.stderr
-    return json.loads(done.stdout) if code == 0 else None, done.stderr
+    return json.loads(done.stdout, object_pairs_hook=distinct) if code == 0 else None, done.stderr
 
 
 def without_costs(value):
@@ -236,6 +241,34 @@ def test_a_file_without_known_columns_is_refused_with_what_to_do(tmp_path):
     assert "--every often" in said
 
 
+def test_what_leaves_nothing_to_judge_is_refused_before_anything_is_run(tsv, tmp_path):
+    for options, words in ((["--skip", 1], "behind the last of 4000 lines"),
+                           (["--train-until", "2090-01-01T00:00:00Z"], "behind the last of 4000 lines"),
+                           (["--every", 1 << 40], "none of the 3200 lines from number 800 on"),
+                           (["--cohort", "colour"], "no target has a feature of this name"),
+                           (["--skip", 0.1, "--train-until", 0.5], "both say where figures begin"),
+                           (["--cold", "maybe"], "allowed: miss or skip"),
+                           (["--targets", ""], "allowed: event types"),
+                           (["--seeds", 1001], "allowed: a whole number from 1 to 1000")):
+        _, said = backtest("--log", tsv, "--report", tmp_path / "report", *options, code=2)
+        assert words in said and "done in" not in said
+    other = tmp_path / "log"
+    other.mkdir()
+    _, said = backtest("--log", other, tsv, code=2)
+    assert f"{tsv} is no own log" in said
+
+
+def test_a_log_that_is_not_in_order_is_told_of(tsv, tmp_path):
+    path = tmp_path / "newest-first.tsv"
+    path.write_text("\n".join(reversed(tsv.read_text().splitlines())) + "\n")
+    result, said = backtest("--log", path, "--every", 20, "--baselines", "none")
+    late = result["protocol"]["lines_late_by_an_hour"]
+    assert late > 3900 and f"{late:,} lines are older by more than an hour" in said
+    assert any("knew the future" in finding for finding in result["findings"])
+    result, said = backtest("--log", tsv, "--every", 20, "--baselines", "none")
+    assert "lines_late_by_an_hour" not in result["protocol"] and "older" not in said
+
+
 def test_unknown_types_count_as_positive_and_are_listed(tsv, tmp_path):
     path = tmp_path / "types.tsv"
     lines = [line.replace("\tcart", "\tWishList") for line in tsv.read_text().splitlines()]
@@ -275,9 +308,11 @@ def test_learning_on_the_way_beats_a_model_that_was_frozen(tsv):
 
 def test_items_are_known_before_the_log_begins(tsv, tmp_path):
     items = tmp_path / "items.tsv"
-    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)))
-    result, _ = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none", "--cohort", "group")
-    assert result["protocol"]["items_known"] == 150
+    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)) + "i900\tgroup=1\tclick\n")
+    result, said = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none", "--cohort", "group")
+    assert (result["protocol"]["items_known"], result["protocol"]["lines_rejected"]) == (150, 1)
+    assert f"{items}:151: bad_record: more than the two columns" in said
+    assert result["protocol"]["cohort"] == "group"
     parts = {p["part"]: p["events"] for p in under_test(result)["cohorts"]["feature"]}
     assert set(parts) == {str(k) for k in range(8)}
     assert sum(parts.values()) == under_test(result)["events"]

@@ -64,6 +64,14 @@ static void targets_are_of_the_types_asked_for(void **state) {
     assert_string_equal(targets(w, text, sizeof text), "a b d e a f h");
 }
 
+static void lines_out_of_order_are_counted(void **state) {
+    struct world *w = *state;
+    read_log(w, ten);
+    assert_int_equal(backtest_late_lines(&w->table), 0);
+    read_log(w, "7200\tu\ta\tclick\n3600\tv\tb\tclick\n3599\tu\tc\tclick\n7201\tv\td\tclick\n10\tw\ta\tclick\n");
+    assert_int_equal(backtest_late_lines(&w->table), 2); /* not the second, which is late by an hour sharp */
+}
+
 static void cold_targets_are_misses_or_left_out(void **state) {
     struct world *w = *state;
     char text[256];
@@ -186,6 +194,7 @@ int main(void) {
         T(new_pairs_alone_are_judged),
         T(lines_are_counted_whether_judged_or_not),
         T(targets_are_of_the_types_asked_for),
+        T(lines_out_of_order_are_counted),
         T(cold_targets_are_misses_or_left_out),
         T(the_first_part_is_for_choosing),
         T(figures_can_begin_at_a_time),
