@@ -42,6 +42,7 @@ static int take_word(struct parsing *s, const char *ends, struct slice *word) {
     while (!is_end(*s->p, ends)) {
         bool quoted = *s->p == '\\';
         if (quoted && s->p[1] == '\0') return refuse(s, ERR_SYNTAX, "a backslash with nothing behind it");
+        if (*s->p == '"') return refuse(s, ERR_SYNTAX, "values stand without quotes; \\\" is one that belongs to it");
         s->p += quoted;
         *s->out++ = *s->p;
         if (quoted || *s->p != ' ') last = s->out;

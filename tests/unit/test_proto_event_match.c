@@ -95,6 +95,7 @@ static void test_escapes_in_the_event_do_not_hide(void **state) {
     assert_false(holds("a=\xf0\x9f\x98", "{\"a\":\"\\ud83d\\ude00\"}"));
     assert_true(holds("b=1", "{\"a\":\"}],\\\"b\\\":2\",\"b\":1}"));
     assert_false(holds("b=2", "{\"a\":\"}],\\\"b\\\":2\",\"b\":1}"));
+    assert_true(holds("a=\\\"", "{\"a\":\"\\\"\"}"));
     assert_true(holds("b=1", "{ \"a\" : { \"b\" : 2 , \"c\" : [ { } , [ ] ] } , \"b\" : 1 }"));
     assert_false(holds("b=2", "{ \"a\" : { \"b\" : 2 , \"c\" : [ { } , [ ] ] } , \"b\" : 1 }"));
 }
@@ -122,6 +123,7 @@ static void refuses(const char *text, int code, const char *part) {
 static void test_bad_conditions_are_named(void **state) {
     (void)state;
     refuses("a=", ERR_SYNTAX, "in \"a=\": a name or a value is empty");
+    refuses("a=\"b\"", ERR_SYNTAX, "in \"a=\"b\"\": values stand without quotes; \\\" is one that belongs to it");
     refuses("x=1,=2", ERR_SYNTAX, "in \"=2\"");
     refuses("a=1|", ERR_SYNTAX, "empty");
     refuses("a..b", ERR_SYNTAX, "empty");
