@@ -59,6 +59,7 @@ struct backtest_world { /* made before the first run, not changed by any */
     struct backtest_log log;
     struct backtest_table table;
     uint64_t skipped[EVENT_REASONS]; /* records of the log as it came, by verdict */
+    uint64_t n_late, n_apart;        /* lines that are out of order, and that stand apart from their moment */
     struct backtest_protocol protocol;
     struct backtest_cases cases;
     uint64_t id;     /* of program, log, cases and protocol: outcomes of another are of no use */

@@ -71,6 +71,8 @@ static int decode(struct backtest_course *b, struct err *e) {
         backtest_table_free(&w->table);
         rc = backtest_table_make(&w->log, &again, moments, &w->table, e);
     }
+    if (rc == 0) w->n_late = backtest_late_lines(&w->table);
+    if (rc == 0 && moments) rc = backtest_apart_lines(&w->table, &w->n_apart, e);
     return rc;
 }
 

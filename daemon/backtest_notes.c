@@ -70,7 +70,8 @@ static void note_log(struct notes *n, const struct backtest_course *b) {
         note_count(n, key, w->skipped[k]);
     }
     note_count(n, "behaviour_lines", w->table.lines);
-    if (backtest_late_lines(&w->table)) note_count(n, "lines_late_by_an_hour", backtest_late_lines(&w->table));
+    if (w->n_late) note_count(n, "lines_late_by_an_hour", w->n_late);
+    if (w->n_apart) note_count(n, "lines_apart_from_their_moment", w->n_apart);
     note_count(n, "behaviour_events", w->table.kinds[EVENT_BEHAVIOUR]);
     note_count(n, "impressions", w->table.kinds[EVENT_IMPRESSION]);
     note_count(n, "users", backtest_ids_count(w->table.user_ids));

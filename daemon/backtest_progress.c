@@ -21,10 +21,12 @@ void backtest_progress_world(struct backtest_jobs *j, size_t n_runs) {
             j->terminal ? "\r\033[K" : "", ctl_count(a, w->table.lines),
             ctl_count(b, backtest_ids_count(w->table.user_ids)), ctl_count(c, backtest_ids_count(w->table.item_ids)),
             ctl_count(d, w->cases.set.n), n_runs, j->at_once);
-    uint64_t late = backtest_late_lines(&w->table);
-    if (late)
+    if (w->n_late)
         fprintf(stderr, "%s lines are older by more than an hour than a line before them; is the log in order?\n",
-                ctl_count(a, late));
+                ctl_count(a, w->n_late));
+    if (w->n_apart)
+        fprintf(stderr, "%s lines stand apart from others of their user and stamp; should they be one basket?\n",
+                ctl_count(a, w->n_apart));
 }
 
 void backtest_progress_show(struct backtest_jobs *j, const struct backtest_progress *p) {

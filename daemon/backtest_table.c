@@ -251,6 +251,25 @@ uint64_t backtest_late_lines(const struct backtest_table *t) {
     return late;
 }
 
+int backtest_apart_lines(const struct backtest_table *t, uint64_t *lines, struct err *e) {
+    struct last {
+        int64_t ts_ms;
+        uint64_t moment; /* number + 1; 0: none yet */
+    } *last = mem_zalloc((backtest_ids_count(t->user_ids) + 1) * sizeof *last);
+    if (!last) return err_set(e, ERR_NOMEM, "log", "no memory for the newest moment of each user");
+    *lines = 0;
+    for (size_t k = 0; k < t->n; k++) {
+        const struct backtest_event *ev = &t->events[k];
+        if (!backtest_is_behaviour(ev) || ev->ts_ms == EVENT_NO_TIME) continue;
+        struct last *of = &last[ev->user];
+        bool again = of->moment != 0 && of->moment != (uint64_t)ev->moment + 1 && of->ts_ms == ev->ts_ms;
+        if (again) *lines += ev->n_items;
+        if (!again) *of = (struct last){ev->ts_ms, (uint64_t)ev->moment + 1}; /* parts are all apart from the first */
+    }
+    mem_free(last);
+    return 0;
+}
+
 size_t backtest_moment_end(const struct backtest_table *t, size_t from) {
     size_t to = from + 1;
     if (!backtest_is_behaviour(&t->events[from])) return to;

@@ -68,6 +68,9 @@ static inline bool backtest_is_positive(const struct backtest_table *t, const st
 }
 /* Lines that are older by more than an hour than a line before them: of a log that is not in order, or late events. */
 uint64_t backtest_late_lines(const struct backtest_table *t);
+/* Lines of a user whose lines of the same stamp stand apart, those of others between them: their moment is not whole,
+ * and is judged knowing a part of itself. The first part is not counted. ERR_NOMEM. */
+int backtest_apart_lines(const struct backtest_table *t, uint64_t *lines, struct err *e) ERR_MUST_CHECK;
 void backtest_table_free(struct backtest_table *t); /* of a zeroed one, too */
 
 /* Adds the types of the table that c does not name to it. ERR_FULL. */

@@ -7,7 +7,7 @@
 
 #include "lib/eval/page.h"
 
-#define LATE_FEW   1000 /* one in so many lines may be late without a word about it */
+#define LINES_FEW  1000 /* one in so many lines may be out of order without a word about it */
 #define NAMES_MOST 4    /* names in one sentence; in the verdict half of them */
 
 const char *words_verdict_of(const struct compare *c) {
@@ -272,14 +272,25 @@ static uint64_t noted(const struct summary *s, const char *name) {
     return 0;
 }
 
+/* "<share> of the lines <words>", where it is worth a word. */
+static void add_lines(const struct summary *s, const char *name, const char *words, struct buf *b) {
+    uint64_t n = noted(s, name), lines = noted(s, "behaviour_lines");
+    if (n == 0 || n < lines / LINES_FEW) return;
+    page_share(b, (double)n / (double)lines);
+    buf_printf(b, " of the lines %s\n", words);
+}
+
 /* A log that is not in order, which nothing else shows. Some late events are what every shop has. */
 static void add_order(const struct summary *s, struct buf *b) {
-    uint64_t late = noted(s, "lines_late_by_an_hour"), lines = noted(s, "behaviour_lines");
-    if (late == 0 || late < lines / LATE_FEW) return;
-    page_share(b, (double)late / (double)lines);
-    buf_add_str(b,
-                " of the lines are older by more than an hour than a line before them: if the log is not in the order "
-                "in which things happened, what was judged knew the future.\n");
+    add_lines(s, "lines_late_by_an_hour",
+              "are older by more than an hour than a line before them: if the log is not in the order in which things "
+              "happened, what was judged knew the future.",
+              b);
+    add_lines(
+        s, "lines_apart_from_their_moment",
+        "stand apart from others of the same user and stamp: where these are one basket, it was judged in parts, the "
+        "later ones knowing the first. Sort the log by stamp and user, or judge it line by line.",
+        b);
 }
 
 void words_findings(const struct summary *s, struct buf *b) {

@@ -269,6 +269,20 @@ def test_a_log_that_is_not_in_order_is_told_of(tsv, tmp_path):
     assert "lines_late_by_an_hour" not in result["protocol"] and "older" not in said
 
 
+def test_baskets_that_others_stand_between_are_told_of(tmp_path):
+    rows = [(1700000000 + 60 * minute, user, f"i{(7 * minute + 5 * user + k) % 40}")
+            for minute in range(120) for k in range(3) for user in range(4)]
+    apart, whole = tmp_path / "apart.tsv", tmp_path / "whole.tsv"
+    for path, order in ((apart, rows), (whole, sorted(rows, key=lambda row: row[:2]))):
+        path.write_text("".join(f"{ts}\tu{user}\t{item}\tpurchase\n" for ts, user, item in order))
+    result, said = backtest("--log", apart, "--repeats", "--keep-used", "--baselines", "none")
+    assert result["protocol"]["lines_apart_from_their_moment"] == 120 * 4 * 2
+    assert "960 lines stand apart" in said and any("judged in parts" in finding for finding in result["findings"])
+    for log, options in ((whole, []), (apart, ["--serial"])):
+        result, said = backtest("--log", log, "--repeats", "--keep-used", "--baselines", "none", *options)
+        assert "lines_apart_from_their_moment" not in result["protocol"] and "apart" not in said
+
+
 def test_unknown_types_count_as_positive_and_are_listed(tsv, tmp_path):
     path = tmp_path / "types.tsv"
     lines = [line.replace("\tcart", "\tWishList") for line in tsv.read_text().splitlines()]

@@ -72,6 +72,18 @@ static void lines_out_of_order_are_counted(void **state) {
     assert_int_equal(backtest_late_lines(&w->table), 2); /* not the second, which is late by an hour sharp */
 }
 
+static void parts_of_a_moment_are_counted(void **state) {
+    struct world *w = *state;
+    struct err e;
+    uint64_t lines;
+    read_log(w, "100\tu\ta\tclick\n100\tu\tb\tview\n100\tv\ta\tclick\n101\tu\tc\tclick\n");
+    assert_int_equal(backtest_apart_lines(&w->table, &lines, &e), 0);
+    assert_int_equal(lines, 0);
+    read_log(w, "100\tu\ta\tclick\n100\tv\tb\tclick\n100\tu\tc\tclick\n100\tu\td\tclick\n100\tv\te\tclick\n");
+    assert_int_equal(backtest_apart_lines(&w->table, &lines, &e), 0);
+    assert_int_equal(lines, 3); /* c, d and e */
+}
+
 static void cold_targets_are_misses_or_left_out(void **state) {
     struct world *w = *state;
     char text[256];
@@ -195,6 +207,7 @@ int main(void) {
         T(lines_are_counted_whether_judged_or_not),
         T(targets_are_of_the_types_asked_for),
         T(lines_out_of_order_are_counted),
+        T(parts_of_a_moment_are_counted),
         T(cold_targets_are_misses_or_left_out),
         T(the_first_part_is_for_choosing),
         T(figures_can_begin_at_a_time),
