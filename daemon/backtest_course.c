@@ -76,6 +76,15 @@ static int decode(struct backtest_course *b, struct err *e) {
     return rc;
 }
 
+static int no_event(const struct backtest_log *l, struct err *e) {
+    if (l->lines == 0) return err_set(e, ERR_RANGE, "log", "the log has no line");
+    return err_set(
+        e, ERR_RANGE, "log",
+        "none of the %llu lines of log and items is an event to learn: %llu cannot be read, the others are of no "
+        "type or time that counts or outside --from and --to",
+        (unsigned long long)l->lines, (unsigned long long)l->rejected);
+}
+
 static int make_world(struct backtest_course *b, struct err *e) {
     struct backtest_world *w = &b->world;
     w->input = b->o->input;
@@ -85,8 +94,7 @@ static int make_world(struct backtest_course *b, struct err *e) {
     w->protocol.choosing = b->plan.n_points > 1 || beside;
     int rc = backtest_log_read(&w->log, &w->input, e);
     if (rc == 0) rc = decode(b, e);
-    if (rc == 0 && w->table.lines == 0)
-        rc = err_set(e, ERR_RANGE, "log", "no event of %zu records can be learned", w->log.n);
+    if (rc == 0 && w->table.lines == 0) rc = no_event(&w->log, e);
     if (rc == 0) rc = backtest_cases_make(&w->log, &w->table, &w->protocol, &w->cases, e);
     if (rc == 0) rc = check_cases(w, e);
     if (rc == 0) rc = name_world(w, e);

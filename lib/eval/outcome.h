@@ -90,7 +90,7 @@ struct outcome_run {
     uint64_t lists;
     uint64_t n_candidates; /* items that were candidates at any time: what coverage and Gini are over */
     double surprise_bits;  /* sum over all listed items of -log2(share of the item's events among all so far) */
-    uint64_t events;       /* learned, judged or not */
+    uint64_t events;       /* learned or, once learning has ended (--freeze), sent along; judged or not */
     uint64_t cpu_ns;       /* processor time for them */
     uint64_t wall_ns;
     uint64_t peak_bytes; /* most memory held; 0: not measured */

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -235,6 +236,14 @@ def test_a_file_without_known_columns_is_refused_with_what_to_do(tmp_path):
     assert "--columns" in said and str(path) in said
     _, said = backtest("--log", path, "--columns", "ts,user,thing", code=2)
     assert "no column is named item" in said
+    _, said = backtest("--log", path, "--columns", "ts,user,item", code=2)
+    assert "none of the 2 lines of log and items is an event to learn: 0 cannot be read" in said
+    _, said = backtest("--log", path, "--columns", "ts,user,item,type", code=2)
+    assert "none of the 2 lines of log and items is an event to learn: 2 cannot be read" in said
+    path.write_text("")
+    _, said = backtest("--log", path, code=2)
+    assert "the log has no line" in said
+    path.write_text("a,b,c\n1,2,3\n")
     _, said = backtest("--log", tmp_path / "none.tsv", code=1)
     assert "none.tsv" in said
     _, said = backtest("--log", path, "--every", "often", code=2)
@@ -351,16 +360,23 @@ def test_presets_say_what_decides(tsv, preset, decides):
 
 def test_topics_are_read_from_and_to_offsets_and_times(kafka, topic, log):
     events = [json.loads(line) for line in log.read_text().splitlines()[:900]]
-    one, several = topic("one"), topic("several", partitions=3)
+    one, several, timed = topic("one"), topic("several", partitions=3), topic("timed")
     kafka.produce_events(one, events)
     kafka.produce_events(several, events)
-    options = ["-o", f"kafka.brokers={kafka.bootstrap}", "-o", f"kafka.topics={one},{several}", "-o", f"kafka.intake_topic={one}",
+    options = ["-o", f"kafka.brokers={kafka.bootstrap}", "-o", f"kafka.topics={one},{several},{timed}", "-o", f"kafka.intake_topic={one}",
                "--every", 5, "--baselines", "none"]
     whole, _ = backtest("--kafka", one, *options)
     assert whole["protocol"]["behaviour_lines"] == 900
     part, _ = backtest("--kafka", one, *options, "--from", 100, "--to", 700)
     assert part["protocol"]["behaviour_lines"] == 600
     later, _ = backtest("--kafka", one, *options, "--to", "2001-01-01T00:00:00Z", code=2)
+    now = int(time.time())
+    kafka.produce_events(timed, events[:400], ts_ms=(now - 7200) * 1000)
+    kafka.produce_events(timed, events[400:], ts_ms=(now - 3600) * 1000)
+    between = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 5000))
+    for end, lines in (("--to", 400), ("--from", 500)):
+        result, _ = backtest("--kafka", timed, *options, end, between)
+        assert result["protocol"]["behaviour_lines"] == lines
     merged, _ = backtest("--kafka", several, *options)
     assert merged["protocol"]["behaviour_lines"] == 900
     assert under_test(whole)["events"] > 0 and later is None
