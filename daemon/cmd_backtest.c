@@ -1,6 +1,7 @@
 /* rankd backtest: its command line. */
 #include <getopt.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -402,6 +403,8 @@ int cmd_backtest(int argc, char **argv) {
     int rc = parse(argc, argv, &c, &lists, &o);
     if (rc >= 0) return rc;
     log_set_level(LOG_WARN); /* the result is what matters here */
+    /* Who stops reading what is shown does not end it: states are removed, the report is written. */
+    signal(SIGPIPE, SIG_IGN);
     rc = backtest_course(&o, &e);
     if (rc == 0) return EXIT_DONE;
     fprintf(stderr, "rankd: %s\n", e.text);

@@ -216,6 +216,20 @@ def test_without_a_report_nothing_is_kept(log, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_nobody_has_to_read_what_it_shows(tsv, tmp_path):
+    """As with `| head`: it ends by itself, with its report, and nothing of it is left."""
+    report, before = tmp_path / "report", set(os.listdir("/tmp"))
+    path = tmp_path / "bad.tsv"
+    path.write_text("no event\n" * 50 + tsv.read_text())
+    for options in ([], ["--report", report]):
+        process = start("--log", path, "--every", 20, "--baselines", "none", *options)
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(60 * PATIENCE) >= 0, "ended by a signal"
+    assert (report / "report.html").exists()
+    assert not [name for name in set(os.listdir("/tmp")) - before if name.startswith("rankd-backtest-")]
+
+
 def test_bad_lines_are_named_by_file_and_line_and_do_not_stop_it(tsv, tmp_path):
     lines = tsv.read_text().splitlines()
     lines[6] = "not a line of four columns"
