@@ -44,8 +44,7 @@ struct topk_query {
 struct topk_hit {
     float score;
     uint32_t row;
-    uint32_t
-        generation; /* of the row when it was scored: another one since means that the score is of an item erased */
+    uint32_t generation; /* of the row when it was scored; once it has another one the score is an erased item's */
 };
 
 struct topk;                                         /* scratch memory of one thread */
