@@ -118,11 +118,12 @@ static inline bool item_is_candidate(const struct item_head *h) {
 static inline uint32_t items_described(const struct items *t) {
     return atomic_load_explicit(&t->n_described, memory_order_relaxed);
 }
-static inline bool items_had_baskets(const struct items *t) {
-    return atomic_load_explicit(&t->had_baskets, memory_order_relaxed);
-}
 static inline uint32_t items_cold(const struct items *t) {
     return atomic_load_explicit(&t->n_cold, memory_order_relaxed);
+}
+/* Any thread: whether an event of several items ever taught what stands together in baskets. */
+static inline bool items_had_baskets(const struct items *t) {
+    return atomic_load_explicit(&t->had_baskets, memory_order_relaxed);
 }
 
 /* Any thread: whether one of the ITEM_COLD_ROWS rows around this one is described and not live; whether this one is,
