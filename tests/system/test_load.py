@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import select
+import signal
 import subprocess
 
 import pytest
@@ -99,18 +101,22 @@ def test_another_file_of_the_same_name_is_not_resumed(make_rankd, tmp_path):
 def test_a_terminal_shows_share_rate_and_remaining_time(rankd, tmp_path):
     path = write(tmp_path / "log.tsv", text_of("tsv", rows(5000)))
     ours, theirs = pty.openpty()
+    rankd.signal(signal.SIGSTOP)  # the first batch waits for its answer until progress was seen: no machine is too fast for this
     with subprocess.Popen([binary("rankctl"), "load", "-s", os.path.join(rankd.data_dir, "admin.sock"), "--batch", "10", str(path)],
                           stdout=subprocess.PIPE, stderr=theirs, env=clean_environment()) as process:
         os.close(theirs)
         shown = b""
-        while True:
+        while select.select([ours], [], [], 20 * PATIENCE)[0]:
             try:
                 part = os.read(ours, 65536)
             except OSError:  # the other end is closed
                 break
+            shown += part
+            if b"left" in shown or not part:
+                rankd.signal(signal.SIGCONT)
             if not part:
                 break
-            shown += part
+        rankd.signal(signal.SIGCONT)
         os.close(ours)
         summary = process.stdout.read().decode()
         assert process.wait(60 * PATIENCE) == 0
