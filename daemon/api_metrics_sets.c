@@ -196,8 +196,10 @@ SET(set_intake_rejected) {
 }
 
 SET(set_basis) {
-    static const char *const names[] = {
-        [RECOMMEND_PERSONAL] = "personal", [RECOMMEND_HISTORY] = "history", [RECOMMEND_POPULAR] = "popular"};
+    static const char *const names[] = {[RECOMMEND_PERSONAL] = "personal",
+                                        [RECOMMEND_HISTORY] = "history",
+                                        [RECOMMEND_DESCRIBED] = "described",
+                                        [RECOMMEND_POPULAR] = "popular"};
     for (int k = RECOMMEND_PERSONAL; k <= RECOMMEND_POPULAR; k++)
         put(m, metric, one("basis", names[k]), (double)api_load(&m->a->basis[k]));
 }

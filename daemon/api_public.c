@@ -7,8 +7,10 @@
 #include "daemon/api_priv.h"
 #include "lib/base/clock.h"
 
-static const char *const basis_names[] = {
-    [RECOMMEND_PERSONAL] = "personal", [RECOMMEND_HISTORY] = "history", [RECOMMEND_POPULAR] = "popular"};
+static const char *const basis_names[] = {[RECOMMEND_PERSONAL] = "personal",
+                                          [RECOMMEND_HISTORY] = "history",
+                                          [RECOMMEND_DESCRIBED] = "described",
+                                          [RECOMMEND_POPULAR] = "popular"};
 
 static uint32_t max_k(const struct api_seat *s) {
     return (uint32_t)atomic_load_explicit(&s->api->d->max_k, memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include "lib/model/dedup.h"
 #include "lib/model/feature.h"
 #include "lib/model/recent.h"
+#include "lib/model/segment.h"
 
 #define NO_LIMIT (SIZE_MAX / 4)
 
@@ -83,6 +84,16 @@ static void capture_features(struct checkpoint *c, struct buf *row) {
     }
 }
 
+static void capture_segments(struct checkpoint *c, struct buf *row) {
+    char key[4];
+    for (uint32_t k = 0; k < SEGMENT_BLOCKS; k++) {
+        buf_clear(row);
+        if (segments_take(c->g->model->segments, k, row))
+            add_small(c, STORE_SEGMENT, store_key_u32(k, key), slice_of(row->p, row->n));
+        if (row->failed) c->small.failed = true;
+    }
+}
+
 /* Everything small is encoded now; rows of the journal that are open come again with the next checkpoint. */
 static void capture_small(struct checkpoint *c) {
     struct engine *g = c->g;
@@ -121,6 +132,7 @@ static void capture_small(struct checkpoint *c) {
         if (bytes.p) add_small(c, STORE_RECENT, store_key_u32(b, key), bytes);
     }
     capture_features(c, &row);
+    capture_segments(c, &row);
     if (row.failed) c->small.failed = true;
     buf_free(&row);
 }
@@ -175,6 +187,7 @@ refused:
     mem_free(runs);
     recent_mark_dirty(m->recent);
     features_mark_dirty(m->features);
+    segments_mark_dirty(m->segments);
     return err_set(e, ERR_NOMEM, "checkpoint", "no memory to begin a checkpoint");
 }
 
@@ -198,6 +211,7 @@ static void give_back(struct checkpoint *c) {
     struct engine *g = c->g;
     recent_mark_dirty(g->model->recent);
     features_mark_dirty(g->model->features);
+    segments_mark_dirty(g->model->segments);
     if (c->n_runs) {
         size_t n = c->n_runs - 1 + g->n_runs;
         struct engine_run *runs = must_have(c->runs, n * sizeof *runs);

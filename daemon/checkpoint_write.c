@@ -21,6 +21,7 @@ static int del_neighbours(struct store_txn *t, struct slice row, struct err *e) 
     for (uint8_t kind = 0; rc == 0 && kind < NEIGHBOUR_KINDS; kind++) {
         char key[5] = {(char)kind};
         memcpy(key + 1, row.p, 4);
+        if (kind == NEIGHBOUR_SEGMENT) continue; /* of no item */
         rc = store_del(t, STORE_NEIGHBOUR, slice_of(key, sizeof key), e);
     }
     return rc;

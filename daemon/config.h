@@ -45,13 +45,13 @@ struct config {
     bool verify_at_start;
 
     int64_t dim, seed, max_items, user_items, negatives, recent_events, history;
-    double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, lambda[5],
+    double recent_share, step, under_root, start_item, start_user, clip, history_decay, tau, lambda[6],
         mu[CONFIG_TRENDS];
     int64_t neighbours, neighbour_history, pair_half_life_ms, successor_half_life_ms;
     int64_t lately_half_life_ms, lately_history;
-    double lately_scale;
+    double lately_scale, segment_scale;
     double neighbour_decay, neighbour_scale, neighbour_shrink, neighbour_popularity, basket_weight;
-    int64_t max_features, item_features, affinity_history, succession_history, succession_features;
+    int64_t max_features, item_features, user_features, affinity_history, succession_history, succession_features;
     double feature_scale, content[4]; /* start weights: affinity, succession, trend of features, untouched */
     double blend_step, blend_step_neighbours;
     char *terms;

@@ -11,10 +11,10 @@
 
 #define RANGES 256
 
-static const enum store_table tables[] = {STORE_ITEM,      STORE_ITEM_ID, STORE_ITEM_TEXT,     STORE_USER,
-                                          STORE_USER_TEXT, STORE_RECENT,  STORE_DEDUP,         STORE_POSITION,
-                                          STORE_NEIGHBOUR, STORE_FEATURE, STORE_FEATURE_STATE, STORE_ITEM_FEATURES,
-                                          STORE_SUCCESSION};
+static const enum store_table tables[] = {STORE_ITEM,       STORE_ITEM_ID, STORE_ITEM_TEXT,     STORE_USER,
+                                          STORE_USER_TEXT,  STORE_RECENT,  STORE_DEDUP,         STORE_POSITION,
+                                          STORE_NEIGHBOUR,  STORE_FEATURE, STORE_FEATURE_STATE, STORE_ITEM_FEATURES,
+                                          STORE_SUCCESSION, STORE_SEGMENT};
 
 static void add_row(struct sha256 *ranges[RANGES], struct slice key, struct slice value) {
     struct sha256 *h = ranges[hash_slice(key) >> 56];

@@ -275,7 +275,8 @@ static int accept_event(struct engine *g, uint32_t source, uint32_t partition, c
         if (rc == 0) atomic_fetch_add_explicit(&m->stats.features_left_out, ev->n_left_out, memory_order_relaxed);
         break;
     case EVENT_USER:
-        rc = model_describe_user(m, ev->user, ev->description, e);
+        rc = model_describe_user(m, ev->user, ev->description, ev->features, ev->n_features, e);
+        if (rc == 0) atomic_fetch_add_explicit(&m->stats.features_left_out, ev->n_left_out, memory_order_relaxed);
         break;
     case EVENT_DELETE:
         rc = ev->user.n ? model_erase_user(m, ev->user, e) : model_erase_item(m, ev->items[0].id, e);

@@ -49,6 +49,8 @@ _Static_assert(EVENT_MAX_FEATURES <= MODEL_MAX_FEATURES && EVENT_MAX_FEATURE <= 
 static void fill_content(const struct config *c, struct model_params *p) {
     p->max_features = (uint32_t)c->max_features;
     p->item_features = (uint32_t)c->item_features;
+    p->segment_scale = (float)c->segment_scale;
+    p->user_features = (uint32_t)c->user_features;
     p->affinity_history = (uint32_t)c->affinity_history;
     p->succession_history = (uint32_t)c->succession_history;
     p->succession_features = (uint32_t)c->succession_features;

@@ -8,6 +8,7 @@
 #include "lib/model/dedup.h"
 #include "lib/model/feature.h"
 #include "lib/model/recent.h"
+#include "lib/model/segment.h"
 
 enum journal_kind { JOURNAL_RUN = 1, JOURNAL_EPOCH = 2 };
 
@@ -212,6 +213,8 @@ static int load_row(struct engine *g, enum store_table table, struct slice key, 
         return features_load_block(m->features, number_of(key), value, e);
     case STORE_ITEM_FEATURES:
         return features_load_list(m->features, number_of(key), value, e);
+    case STORE_SEGMENT:
+        return segments_load(m->segments, number_of(key), value, e);
     case STORE_POSITION:
         return load_position(g, key, value, e);
     default:
@@ -220,8 +223,9 @@ static int load_row(struct engine *g, enum store_table table, struct slice key, 
 }
 
 static int load_tables(struct engine *g, struct store_scan *scan, struct err *e) {
-    static const enum store_table tables[] = {STORE_ITEM,     STORE_ITEM_ID, STORE_RECENT,        STORE_DEDUP,
-                                              STORE_POSITION, STORE_FEATURE, STORE_FEATURE_STATE, STORE_ITEM_FEATURES};
+    static const enum store_table tables[] = {STORE_ITEM,          STORE_ITEM_ID,       STORE_RECENT,
+                                              STORE_DEDUP,         STORE_POSITION,      STORE_FEATURE,
+                                              STORE_FEATURE_STATE, STORE_ITEM_FEATURES, STORE_SEGMENT};
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
         struct slice key, value;
         int rc = store_scan_seek(scan, tables[k], slice_of(NULL, 0), e);

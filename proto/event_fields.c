@@ -302,23 +302,25 @@ static enum event_reason take_description(struct check *k) {
     return EVENT_OK;
 }
 
-static enum event_reason check_features(const struct check *k) {
-    const struct raw_value *v = given(k, FIELD_FEATURES);
-    if (!v || (v->kind == RAW_OBJECT && v->shape_ok)) return EVENT_OK;
-    return refuse_value(k, EVENT_BAD_FIELD, FIELD_FEATURES,
-                        "allowed: an object of text, numbers, true, false, null and lists of these");
+/* What items and users have in common with others of their kind. */
+static enum event_reason take_features(struct check *k) {
+    const struct raw_value *v = given(k, FIELD_CATEGORIES);
+    if (v && !(v->kind == RAW_LIST && v->shape_ok))
+        return refuse_value(k, EVENT_BAD_FIELD, FIELD_CATEGORIES, "allowed: a list of ids");
+    v = given(k, FIELD_FEATURES);
+    if (v && !(v->kind == RAW_OBJECT && v->shape_ok))
+        return refuse_value(k, EVENT_BAD_FIELD, FIELD_FEATURES,
+                            "allowed: an object of text, numbers, true, false, null and lists of these");
+    return event_make_features(k->raw, k->c->rules, k->a, &k->ev, k->e);
 }
 
 static enum event_reason check_item(struct check *k) {
     if (given(k, FIELD_ITEMS)) return refuse(k, EVENT_BAD_ITEMS, FIELD_ITEMS, "a description is of one item");
     enum event_reason why = take_items(k);
     if (why != EVENT_OK) return why;
-    const struct raw_value *v = given(k, FIELD_CATEGORIES);
-    if (v && !(v->kind == RAW_LIST && v->shape_ok))
-        return refuse_value(k, EVENT_BAD_FIELD, FIELD_CATEGORIES, "allowed: a list of ids");
-    why = check_features(k);
+    why = take_features(k);
     if (why != EVENT_OK) return why;
-    v = given(k, FIELD_AVAILABLE);
+    const struct raw_value *v = given(k, FIELD_AVAILABLE);
     if (v) {
         if (v->kind != RAW_TRUE && v->kind != RAW_FALSE)
             return refuse_value(k, EVENT_BAD_FIELD, FIELD_AVAILABLE, "allowed: true or false");
@@ -328,13 +330,12 @@ static enum event_reason check_item(struct check *k) {
     if (v && !event_time(v, &k->ev.expires_ms))
         return refuse_value(k, EVENT_BAD_FIELD, FIELD_EXPIRES, TIME_ALLOWED ", or null");
     if (!v && (k->raw->present >> FIELD_EXPIRES & 1)) k->ev.expires_ms = -1;
-    why = event_make_features(k->raw, k->c->rules, k->a, &k->ev, k->e);
-    return why == EVENT_OK ? take_description(k) : why;
+    return take_description(k);
 }
 
 static enum event_reason check_user(struct check *k) {
     enum event_reason why = take_user(k);
-    if (why == EVENT_OK) why = check_features(k);
+    if (why == EVENT_OK) why = take_features(k);
     return why == EVENT_OK ? take_description(k) : why;
 }
 

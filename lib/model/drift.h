@@ -30,7 +30,7 @@
 #include "lib/model/params.h"
 
 #define DRIFT_HOURS  24u
-#define DRIFT_KINDS  5 /* NEIGHBOUR_KINDS */
+#define DRIFT_KINDS  6 /* NEIGHBOUR_KINDS */
 #define DRIFT_SHRINK 10.0
 #define DRIFT_KEEPS  0.5
 #define DRIFT_NEVER  INT64_MIN

@@ -68,6 +68,11 @@ void history_of(struct history *h, const struct items *t, const struct user_entr
     for (size_t k = 0; k < h->n; k++) h->parts[k].weight *= z;
 }
 
+void history_add_segments(struct history *h, const struct model_params *p, const struct user_row *user) {
+    h->n_segments = at_most(user->n_features, p->user_features);
+    for (uint32_t k = 0; k < h->n_segments; k++) h->segments[k] = user_feature(user, p->dim, k);
+}
+
 static float to_length(const struct kernel *kernel, float *x, float length, size_t dim) {
     float square = kernel->dot(x, x, dim), factor = length / fm_sqrtf(square);
     if (!(square > 0) || !(factor > 0)) return 1; /* no direction, or too long for one */

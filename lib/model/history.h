@@ -23,11 +23,13 @@ struct history {
     uint32_t n_near, n_newest; /* those with near; of these, that came with the newest event */
     uint32_t n_lately;         /* those asked for what baskets had lately, each of which counts near_lately */
     float near_lately;
+    uint32_t n_segments; /* features of the user that count */
+    uint16_t segments[MODEL_MAX_FEATURES];
 };
 
 static inline void history_clear(struct history *h) {
     h->n = h->n_known = 0;
-    h->n_near = h->n_newest = h->n_lately = 0;
+    h->n_near = h->n_newest = h->n_lately = h->n_segments = 0;
 }
 
 /* As many as the user vector (params.history), the neighbour terms (params.neighbour_history and, where there were
@@ -42,6 +44,9 @@ uint32_t history_most(const struct items *t);
  * moment, in no order. Where there were baskets the newest params.lately_history count 1 / sqrt(their number) each for
  * what these had lately. Entries of a negative type are left out. Any thread. */
 void history_of(struct history *h, const struct items *t, const struct user_entry *entries, uint32_t n, int64_t at_ms);
+
+/* After history_of: the segments that the user belongs to, of the first params.user_features features of his. */
+void history_add_segments(struct history *h, const struct model_params *p, const struct user_row *user);
 
 /* x = p + sum of weight_j y_j, newest first; p may be NULL (zeros). x (dim). The learner reads its rows plainly
  * (shared = false); other threads pass shared = true and read whole rows. With params.unit_scale = s > 0 the sum is

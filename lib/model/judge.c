@@ -8,6 +8,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/model/blend.h"
+#include "lib/model/segment.h"
 #include "lib/model/terms.h"
 #include "lib/model/topk.h"
 #include "lib/model/used.h"
@@ -84,6 +85,7 @@ static int prepare(struct judge *j, const struct model *m, const struct user_row
         rc = neighbours_peek(m->neighbours, ask.kind, row, &j->terms->list, e);
         if (rc == 0) terms_add_list(j->terms, m->items, ask.kind, &j->terms->list, row, ask.near);
     }
+    if (rc == 0) rc = segments_fill(j->terms, m, h, SEGMENT_LEARNER, e);
     if (rc == 0) rc = content_fill(j->content, m, h, j->clock_ms, CONTENT_LEARNER, e);
     return rc;
 }

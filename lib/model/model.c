@@ -19,6 +19,7 @@
 #include "lib/model/ops.h"
 #include "lib/model/pairs.h"
 #include "lib/model/recent.h"
+#include "lib/model/segment.h"
 #include "lib/model/succession.h"
 #include "lib/model/used.h"
 
@@ -49,6 +50,8 @@ static int check_params(const struct model_params *p, struct err *e) {
         return err_set(e, ERR_RANGE, "model.item_features",
                        "at most %d features of an item, %d items of a history and %d for successions",
                        MODEL_MAX_FEATURES, MODEL_MAX_HISTORY, SUCCESSION_MAX);
+    if (p->user_features > MODEL_MAX_FEATURES)
+        return err_set(e, ERR_RANGE, "model.user_features", "%u is above %d", p->user_features, MODEL_MAX_FEATURES);
     if (p->n_types < 1 || p->n_types > MODEL_MAX_TYPES)
         return err_set(e, ERR_RANGE, "type", "%u event types, 1 to %d allowed", p->n_types, MODEL_MAX_TYPES);
     if (p->max_items < 1 || p->user_items < 1 || p->recent_events < 1)
@@ -85,6 +88,7 @@ int model_new(const struct model_params *p, const struct kernel *k, uint64_t use
         rc = neighbours_new(&m->params, &of, m->epoch, &m->neighbours, e);
     }
     if (rc == 0) rc = features_new(&m->params, m->epoch, &m->ops, &m->features, e);
+    if (rc == 0) rc = segments_new(&m->params, &m->segments, e);
     if (rc == 0) rc = scan_new(&m->params, k, &m->scan, e);
     if (rc == 0) rc = recent_new(p->recent_events, p->max_items, &m->recent, e);
     if (rc == 0 && p->popular_share > 0) rc = recent_weigh(m->recent, p->popular_exponent, e);
@@ -102,6 +106,7 @@ void model_free(struct model *m) {
     recent_free(m->recent);
     scan_free(m->scan);
     features_free(m->features);
+    segments_free(m->segments);
     neighbours_free(m->neighbours);
     users_free(m->users);
     items_free(m->items);
@@ -297,9 +302,11 @@ static bool learn_item(struct model *m, struct user_row *user, const struct hist
         learn_pair(m->learn, m, user, h, &target);
         pairs_count(m, h, rows, index, w / p->types[ev->type].weight, ev->ts_ms);
         succession_count(m, h, row, w / p->types[ev->type].weight, ev->ts_ms);
+        segments_count(m, h, row, w / p->types[ev->type].weight, ev->ts_ms);
     }
     if (at < user->n) add_stat(&m->stats.repeats, 1);
     count_event(m, row, ev->ts_ms, weight_of(ev));
+    segments_count_all(m, weight_of(ev), ev->ts_ms);
     used_add(m->used, row);
     return remember_item(m, user, at, row, ev, together);
 }
@@ -309,6 +316,7 @@ static void history_now(struct history *h, const struct model *m, const struct u
     const struct user_entry *entries = user_entries(user, m->params.dim);
     uint32_t kept = user_entries_since(entries, n, drift_history_from(&m->drift));
     history_of(h, m->items, entries + (n - kept), kept, t);
+    history_add_segments(h, &m->params, user);
 }
 
 /* The items of a basket in order, each with the history of before the basket: those of them that it holds have moved to
@@ -346,6 +354,7 @@ int model_learn(struct model *m, const struct model_event *ev, struct err *e) {
         if (m->params.exposed_share > 0) exposed_set(m->exposed, m, user, rows, (uint32_t)ev->n_items, ev->ts_ms);
         rc = pairs_touch(m, user, rows, (uint32_t)ev->n_items, e);
         if (rc == 0) rc = succession_touch(m, user, rows, (uint32_t)ev->n_items, e);
+        if (rc == 0) rc = segments_touch(m, &h, (uint32_t)ev->n_items, e);
     }
     if (rc == 0) rc = judge_event(m->judge, m, user, &h, ev, rows, e);
     if (rc == 0) {
@@ -384,7 +393,21 @@ int model_set_features(struct model *m, struct slice id, const struct slice *fea
     return rc;
 }
 
-int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) {
+/* Who is as good as not described gets no row for it. */
+static int set_user_features(struct model *m, struct slice id, const struct slice *features, size_t n, struct err *e) {
+    uint16_t rows[MODEL_MAX_FEATURES];
+    uint32_t found = segments_rows(&m->params, features, n, rows);
+    struct user_row *user;
+    if (m->params.user_features == 0) return 0;
+    if (n > m->params.user_features) add_stat(&m->stats.features_left_out, n - m->params.user_features);
+    int rc = users_touch(m->users, id, &user, e);
+    return rc == 0 ? users_set_features(m->users, &user, rows, found, e) : rc;
+}
+
+int model_describe_user(struct model *m, struct slice id, struct slice text, const struct slice *features, size_t n,
+                        struct err *e) {
+    int rc = set_user_features(m, id, features, n, e);
+    if (rc < 0) return rc;
     if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0)
         return err_set(e, ERR_NOMEM, "users", "no memory for a description");
     return 0;

@@ -26,6 +26,7 @@
 
 struct ahead;
 struct features;
+struct segments;
 struct recent;
 struct dedup;
 struct exposed;
@@ -56,6 +57,7 @@ struct model {
     struct users *users;
     struct neighbours *neighbours;
     struct features *features;
+    struct segments *segments;
     struct scan *scan;
     struct recent *recent;
     struct dedup *dedup;
@@ -122,7 +124,10 @@ int model_describe_item(struct model *m, struct slice id, int available, int64_t
 /* After model_describe_item: what the item has in common with others, in place of what it had (lib/model/feature.h). */
 int model_set_features(struct model *m, struct slice id, const struct slice *features, size_t n,
                        struct err *e) ERR_MUST_CHECK;
-int model_describe_user(struct model *m, struct slice id, struct slice text, struct err *e) ERR_MUST_CHECK;
+/* The text to be stored, and what the user has in common with others in place of what he had (n texts, each once): see
+ * lib/model/segment.h. ERR_FULL in field "users", ERR_CORRUPT and ERR_NOMEM as of model_learn. */
+int model_describe_user(struct model *m, struct slice id, struct slice text, const struct slice *features, size_t n,
+                        struct err *e) ERR_MUST_CHECK;
 int model_erase_user(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 int model_erase_item(struct model *m, struct slice id, struct err *e) ERR_MUST_CHECK;
 

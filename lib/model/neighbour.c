@@ -30,7 +30,7 @@ int neighbours_new(const struct model_params *p, const struct neighbour_space *o
     s->interval = 1;
     for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
         s->half_life_ms[kind] = (double)neighbour_half_life_ms(p, (enum neighbour_kind)kind);
-    s->n_keys = (size_t)of->max_rows * NEIGHBOUR_KINDS;
+    s->n_keys = (size_t)(of->max_rows > SEGMENT_ROWS ? of->max_rows : SEGMENT_ROWS) * NEIGHBOUR_KINDS;
     buf_init(&s->stored, STORED_LIMIT);
     s->rows = mem_map(s->n_keys * sizeof *s->rows);
     s->resident = mem_map(s->n_keys * sizeof *s->resident);
@@ -83,7 +83,7 @@ static int load_row(struct neighbours *s, uint32_t key, uint32_t n_more, struct 
     if (rc < 0) return rc;
     struct neighbour_row *r = neighbour_row_new(cap);
     if (!r) return neighbour_no_memory(e);
-    r->generation = neighbour_generation(s, key / NEIGHBOUR_KINDS);
+    r->generation = neighbour_row_generation(s, key);
     if (found == 0)
         neighbour_row_fill(r, &stored);
     else
@@ -117,7 +117,7 @@ static void prefetch_entries(const struct neighbours *s, struct neighbour_row *r
 
 int neighbours_touch(struct neighbours *s, enum neighbour_kind kind, uint32_t a, uint32_t n_more, struct err *e) {
     uint32_t most = s->params->neighbours, key = neighbour_key(kind, a);
-    CHECK(a < s->of.max_rows);
+    CHECK(a < (kind == NEIGHBOUR_SEGMENT ? SEGMENT_ROWS : s->of.max_rows));
     struct neighbour_row *r = neighbour_at(s, key);
     n_more = at_most(n_more, most);
     neighbour_count(r ? &s->stats.hits : &s->stats.misses, 1);
@@ -157,7 +157,7 @@ void neighbours_admit(struct neighbours *s, uint32_t most) {
     }
 }
 
-static int64_t aged(const struct neighbours *s, enum neighbour_kind kind) {
+int64_t neighbours_aged(const struct neighbours *s, enum neighbour_kind kind) {
     return atomic_load_explicit(&s->aged_ms[kind], memory_order_relaxed);
 }
 
@@ -166,7 +166,7 @@ void neighbours_add(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
     struct neighbour_row *r = neighbour_at(s, neighbour_key(kind, a));
     CHECK(r && r->touched == s->period && b < s->of.max_rows);
     if (r->reserved) r->reserved--;
-    neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms + aged(s, kind));
+    neighbour_row_add(s, r, s->half_life_ms[kind], b, weight, t_ms + neighbours_aged(s, kind));
 }
 
 void neighbours_set_aged(struct neighbours *s, const int64_t aged_ms[NEIGHBOUR_KINDS]) {
@@ -182,12 +182,12 @@ void neighbours_publish(struct neighbours *s) {
 
 int neighbours_erase(struct neighbours *s, uint32_t a, struct err *e) {
     for (uint32_t key = a * NEIGHBOUR_KINDS; key < (a + 1) * NEIGHBOUR_KINDS; key++) {
-        struct neighbour_row *r = neighbour_at(s, key);
+        struct neighbour_row *r = neighbour_is_of_item(key) ? neighbour_at(s, key) : NULL;
         int rc = r ? neighbour_set_aside(s, r, e) : 0;
         if (rc < 0) return rc;
     }
     for (uint32_t key = a * NEIGHBOUR_KINDS; key < (a + 1) * NEIGHBOUR_KINDS; key++) {
-        struct neighbour_row *r = neighbour_at(s, key);
+        struct neighbour_row *r = neighbour_is_of_item(key) ? neighbour_at(s, key) : NULL;
         if (!r) continue;
         neighbour_unmark(s, r);
         neighbour_unlink(s, r);
@@ -205,7 +205,7 @@ int neighbours_peek(struct neighbours *s, enum neighbour_kind kind, uint32_t a, 
         (void)neighbour_row_copy(r, out);
     else
         rc = neighbour_fetch(s, key, &s->stored, out, e);
-    if (out->n > 0) out->reference_ms -= aged(s, kind);
+    if (out->n > 0) out->reference_ms -= neighbours_aged(s, kind);
     return rc == ERR_MISSING ? 0 : rc;
 }
 
@@ -226,7 +226,7 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
     if (r) {
         neighbour_seen(r);
         (void)neighbour_row_copy(r, out);
-        out->reference_ms -= aged(s, kind);
+        out->reference_ms -= neighbours_aged(s, kind);
         return 0;
     }
     if (!s->backing.get) return 0;
@@ -237,7 +237,7 @@ int neighbours_read(struct neighbours *s, unsigned reader, enum neighbour_kind k
     int rc = neighbour_fetch(s, key, &bytes, out, e);
     epoch_enter(s->epoch, reader);
     atomic_fetch_add_explicit(&s->stats.reads, 1, memory_order_relaxed);
-    if (out->n > 0) out->reference_ms -= aged(s, kind);
+    if (out->n > 0) out->reference_ms -= neighbours_aged(s, kind);
     buf_free(&bytes);
     return rc == ERR_MISSING ? 0 : rc;
 }

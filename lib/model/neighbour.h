@@ -1,5 +1,6 @@
 /* Neighbour rows: which items came with an item in the recent history of users, as decayed counts; and the same for
- * what is numbered like items, features of items. "Item" below is either.
+ * what is numbered like items, features of items. "Item" below is either. Rows of one kind belong to no item: what
+ * users took who share a feature (lib/model/segment.h).
  *
  * Row (kind, a) holds at most params.neighbours entries (b, weight). A weight stands at a reference time of its row,
  * multiplied by 2^((t - reference) / h) when it is added, so that adding changes one entry and nothing is touched as
@@ -30,16 +31,18 @@ enum neighbour_kind {
     NEIGHBOUR_FORWARD,   /* F_ab: a, then b */
     NEIGHBOUR_BACKWARD,  /* G_ab: b, then a */
     NEIGHBOUR_SUCCESSOR, /* D_ab: b right after a */
+    NEIGHBOUR_SEGMENT,   /* P_vb: events of users with feature v on b; row v has no generation and is never erased */
     NEIGHBOUR_TOGETHER,  /* T_ab = T_ba: in one event of several items */
     NEIGHBOUR_LATELY,    /* L_ab = L_ba: the same, with a half-life of its own */
     NEIGHBOUR_KINDS,
-    NEIGHBOUR_BY_ORDER = NEIGHBOUR_TOGETHER, /* kinds below know what came first */
+    NEIGHBOUR_BY_ORDER = NEIGHBOUR_SEGMENT, /* kinds below know what came first */
 };
 
 /* After how long half of a pair's weight is left. */
 static inline int64_t neighbour_half_life_ms(const struct model_params *p, enum neighbour_kind kind) {
     return kind == NEIGHBOUR_SUCCESSOR ? p->successor_half_life_ms
            : kind == NEIGHBOUR_LATELY  ? p->lately_half_life_ms
+           : kind == NEIGHBOUR_SEGMENT ? p->count_half_life_ms
                                        : p->pair_half_life_ms;
 }
 
@@ -96,6 +99,7 @@ void neighbours_admit(struct neighbours *s, uint32_t most);
  * 2^-(aged / half-life) is left when it is raised by aged. Touches no row. Part of the state of the rows: to be set
  * again when they are loaded. */
 void neighbours_set_aged(struct neighbours *s, const int64_t aged_ms[NEIGHBOUR_KINDS]);
+int64_t neighbours_aged(const struct neighbours *s, enum neighbour_kind kind); /* any thread */
 /* Learner. The end of a publish interval. */
 void neighbours_publish(struct neighbours *s);
 /* Learner, before item row a is freed (items_remove): its rows are gone from the cache, those in the backing count as

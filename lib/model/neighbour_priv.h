@@ -45,8 +45,8 @@ struct neighbours {
     uint64_t cache_bytes; /* UINT64_MAX without a backing */
     double half_life_ms[NEIGHBOUR_KINDS];
     _Atomic int64_t aged_ms[NEIGHBOUR_KINDS]; /* added to every time on the way in, taken off on the way out */
-    size_t n_keys;                            /* of.max_rows * NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
-    _Atomic(struct neighbour_row *) *rows;    /* (n_keys), NULL = not here */
+    size_t n_keys; /* rows of items, or of segments, times NEIGHBOUR_KINDS; key = a * NEIGHBOUR_KINDS + kind */
+    _Atomic(struct neighbour_row *) *rows; /* (n_keys), NULL = not here */
 
     /* learner */
     uint32_t period;    /* publish intervals so far */
@@ -91,6 +91,10 @@ static inline struct neighbour_row *neighbour_at(const struct neighbours *s, uin
 }
 static inline uint32_t neighbour_generation(const struct neighbours *s, uint32_t row) { /* any thread */
     return atomic_load_explicit(&s->of.brief[row].generation, memory_order_relaxed);
+}
+static inline bool neighbour_is_of_item(uint32_t key) { return key % NEIGHBOUR_KINDS != NEIGHBOUR_SEGMENT; }
+static inline uint32_t neighbour_row_generation(const struct neighbours *s, uint32_t key) {
+    return neighbour_is_of_item(key) ? neighbour_generation(s, key / NEIGHBOUR_KINDS) : 0;
 }
 static inline uint32_t neighbour_key(enum neighbour_kind kind, uint32_t a) {
     return a * NEIGHBOUR_KINDS + (uint32_t)kind;

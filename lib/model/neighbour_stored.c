@@ -22,7 +22,7 @@ void neighbour_encode(uint32_t generation, int64_t reference_ms, uint32_t n, con
 }
 
 static int damaged(const struct neighbours *s, uint32_t key, const char *what, struct err *e) {
-    static const char *const kinds[] = {"forward", "backward", "successor", "together", "lately"};
+    static const char *const kinds[] = {"forward", "backward", "successor", "segment", "together", "lately"};
     return err_set(e, ERR_CORRUPT, "neighbour",
                    "the %s neighbours of %s %u: %s; restore a backup, or replay the log into an empty data_dir",
                    kinds[key % NEIGHBOUR_KINDS], s->of.name, key / NEIGHBOUR_KINDS, what);
@@ -69,7 +69,7 @@ int neighbour_fetch(const struct neighbours *s, uint32_t key, struct buf *bytes,
     if (!s->backing.get) return ERR_MISSING;
     int rc = s->backing.get(s->backing.arg, (enum neighbour_kind)(key % NEIGHBOUR_KINDS), a, bytes, e);
     if (rc == 0) rc = decode(s, key, slice_of(bytes->p, bytes->n), out, &generation, e);
-    if (rc == 0 && generation != neighbour_generation(s, a)) rc = ERR_MISSING;
+    if (rc == 0 && generation != neighbour_row_generation(s, key)) rc = ERR_MISSING;
     if (rc < 0)
         out->n = 0;
     else

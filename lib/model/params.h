@@ -14,14 +14,15 @@
 #define MODEL_MAX_HISTORY   255
 #define MODEL_MAX_EXPOSED   255
 #define MODEL_TRENDS        3
-#define MODEL_TERMS         (10 + MODEL_TRENDS) /* of a score */
+#define MODEL_TERMS         (11 + MODEL_TRENDS) /* of a score */
 #define MODEL_MAX_ID        256                 /* bytes of a user or item id */
 #define MODEL_MAX_FEATURES  64                  /* of one item */
 #define MODEL_MAX_FEATURE   128                 /* bytes of one */
+#define SEGMENT_ROWS        16384u              /* of features of users: lib/model/segment.h */
 #define FEATURE_TREND       1                   /* which of the trends' half-lives that of features has */
 
 /* Raised whenever a change of the code changes the bits of the model; part of a journal epoch. */
-#define MODEL_ARITHMETIC 5
+#define MODEL_ARITHMETIC 6
 
 struct model_type {
     float weight;                 /* of the learning step; 0 = counts, does not train */
@@ -66,10 +67,12 @@ struct model_params {
     float neighbour_scale, neighbour_shrink, neighbour_popularity; /* c, s and a of lib/model/terms.h */
     float basket_weight;                                           /* of a pair inside one basket */
     int64_t pair_half_life_ms, successor_half_life_ms, lately_half_life_ms;
+    float segment_scale;                     /* c of segments in lib/model/terms.h */
     float lately_scale;                      /* c' of lib/model/terms.h */
     uint32_t lately_history;                 /* newest items of a user that are asked for what baskets had lately */
     uint32_t max_features;                   /* known at once */
     uint32_t item_features;                  /* most of one item, 0 (features are ignored) to MODEL_MAX_FEATURES */
+    uint32_t user_features;                  /* most of one user, 0 (they are ignored) to MODEL_MAX_FEATURES */
     uint32_t affinity_history;               /* newest items of a user whose features he has an affinity to */
     uint32_t succession_history;             /* newest items whose features have successors, and are counted in pairs */
     uint32_t succession_features;            /* first features of an item that do */

@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/explain.h"
 #include "lib/model/history.h"
+#include "lib/model/segment.h"
 #include "lib/model/terms.h"
 
 static const uint32_t AHEAD[] = {4, 1}; /* rows from the one being read to those whose head or entries are asked for */
@@ -117,9 +118,8 @@ static void sort_ascending(uint32_t *row, size_t n) {
 static void rows_sort(struct rows *rows) {
     size_t kept = 0;
     sort_ascending(rows->row, rows->n);
-    for (size_t i = 0; i < rows->n; i++) {
+    for (size_t i = 0; i < rows->n; i++)
         if (kept == 0 || rows->row[kept - 1] != rows->row[i]) rows->row[kept++] = rows->row[i];
-    }
     rows->n = kept;
 }
 
@@ -199,8 +199,8 @@ static int find_user(struct recommend *r, struct slice id, const struct user_row
             row = *loaded;
         }
     }
-    bool nobody = !row || row->erased || row->n == 0; /* the last: was shown something and never took anything */
-    *out = nobody ? NULL : row;
+    bool described = row && row->n_features > 0 && m->params.user_features > 0;
+    *out = row && !row->erased && (row->n > 0 || described) ? row : NULL; /* else he was shown something at most */
     return 0;
 }
 
@@ -228,6 +228,7 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
         if (taste->weight[ask.kind] == 0) continue;
         rc = add_terms(r, ask.kind, h->parts[ask.part].row, ask.near, e);
     }
+    if (rc == 0 && taste->weight[TERM_SEGMENT] != 0) rc = segments_fill(r->terms, m, h, r->reader, e);
     for (int kind = TERMS_OF_CART; kind < TERMS_SPARSE && rc == 0; kind++)
         for (size_t k = 0; k < r->cart.n && taste->weight[kind] != 0 && rc == 0; k++)
             rc = add_terms(r, (enum neighbour_kind)kind, r->cart.row[k], 1, e);
@@ -258,6 +259,15 @@ static int cart_rows(struct recommend *r, const struct recommend_request *q, siz
     keep_first(cart);
     rows_sort(cart);
     return 0;
+}
+
+/* What the answer rests on. A segment of which nothing is known yet is no reason. */
+static enum recommend_basis basis_of(const struct model *m, const struct history *h, const struct user_row *user) {
+    if (user && user->n > 0) return RECOMMEND_PERSONAL;
+    if (h->n_known > 0) return RECOMMEND_HISTORY;
+    for (uint32_t k = 0; k < h->n_segments; k++)
+        if (segment_log_count(m->segments, h->segments[k]) > ITEM_NO_COUNT) return RECOMMEND_DESCRIBED;
+    return RECOMMEND_POPULAR;
 }
 
 /* The user vector, the weights of the terms, and what was used among the excluded rows. */
@@ -294,6 +304,7 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
         history_of(&r->history, t, given, n_history, taste->clock_ms);
         last_ms = taste->clock_ms;
     }
+    if (user) history_add_segments(&r->history, &m->params, user);
     size_t own_used = used->n;
     rc = rows_add_ids(used, t, q->history, q->n_history, &taste->n_unknown, e);
     if (rc < 0) goto out;
@@ -301,8 +312,8 @@ static int taste_of(struct recommend *r, const struct recommend_request *q, stru
     rc = cart_rows(r, q, &taste->n_unknown, e);
     if (rc < 0) goto out;
     if (r->cart.n > 0) r->history.n_lately = 0; /* the cart is asked in its place */
-    if (user || r->history.n_known > 0) taste->basis = user ? RECOMMEND_PERSONAL : RECOMMEND_HISTORY;
-    float factor = history_vector(&r->history, t, m->kernel, user ? user->p : NULL, true, r->x);
+    taste->basis = basis_of(m, &r->history, user);
+    float factor = history_vector(&r->history, t, m->kernel, user && user->n > 0 ? user->p : NULL, true, r->x);
     for (size_t k = 0; k < r->history.n; k++) r->history.parts[k].weight *= factor; /* as they stand in x: explained */
     uint32_t bucket = r->cart.n > 0 ? BLEND_CART : blend_bucket(n_history, taste->clock_ms - last_ms);
     blend_read(&m->blend, bucket, taste->weight);

@@ -14,7 +14,12 @@
 #include "lib/model/model.h"
 #include "lib/model/topk.h"
 
-enum recommend_basis { RECOMMEND_PERSONAL, RECOMMEND_HISTORY, RECOMMEND_POPULAR };
+enum recommend_basis {
+    RECOMMEND_PERSONAL,  /* the user has done something */
+    RECOMMEND_HISTORY,   /* the request says what he did */
+    RECOMMEND_DESCRIBED, /* neither; his features are known */
+    RECOMMEND_POPULAR,
+};
 
 struct recommend_request {
     struct slice user; /* empty = nobody known */

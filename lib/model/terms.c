@@ -11,19 +11,19 @@
 #define LN_2 0.69314718055994530942
 
 const char *terms_name(int term) {
-    static const char *const names[TERMS] = {"forward",    "backward",      "successor",    "together",   "lately",
-                                             "embedding",  "trend_short",   "trend_middle", "trend_long", "affinity",
-                                             "succession", "feature_trend", "untouched"};
+    static const char *const names[TERMS] = {"forward",  "backward",   "successor",     "segment",      "together",
+                                             "lately",   "embedding",  "trend_short",   "trend_middle", "trend_long",
+                                             "affinity", "succession", "feature_trend", "untouched"};
     return names[term];
 }
 
 struct terms *terms_new(const struct model_params *p) {
     struct terms *s = mem_zalloc(sizeof *s);
     if (!s) return NULL;
-    s->cap =
-        (p->neighbour_history * NEIGHBOUR_BY_ORDER + p->lately_history + TERMS_CART * (TERMS_SPARSE - TERMS_OF_CART)) *
-            p->neighbours +
-        1;
+    s->cap = (p->neighbour_history * NEIGHBOUR_BY_ORDER + p->lately_history + p->user_features +
+              TERMS_CART * (TERMS_SPARSE - TERMS_OF_CART)) *
+                 p->neighbours +
+             1;
     s->max_rows = ((size_t)p->max_items + SCAN_ROWS - 1) / SCAN_ROWS * SCAN_ROWS;
     s->rows = mem_map((s->cap + NEIGHBOUR_MAX + 1) * sizeof *s->rows);
     s->sum = mem_map(s->cap * sizeof *s->sum);
@@ -133,6 +133,42 @@ void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind 
                     uint32_t j, float near) {
     terms_measure(s, t, kind, list, j, near);
     for (uint32_t k = 0; k < list->n; k++) s->rows[s->at[k]].value[kind] += s->numbers[k];
+}
+
+/* I_v; taken[k]: P_vi of entry k now, 0 for items that are gone. */
+static float information(struct terms *s, const struct items *t, const float *taken, uint32_t n, float n_segment,
+                         float n_all, double shift) {
+    float *lift = s->fresh, sum = 0;
+    for (uint32_t k = 0; k < n; k++) lift[k] = log_count(t, s->rows[s->at[k]].row, shift);
+    fm_expf_n(lift, n);
+    for (uint32_t k = 0; k < n; k++) {
+        float expected = lift[k] / n_all;
+        lift[k] = (taken[k] + TERMS_PRIOR * expected) / ((n_segment + TERMS_PRIOR) * expected);
+        if (!(taken[k] > 0) || !(expected > 0)) lift[k] = 1;
+    }
+    fm_logf_n(lift, n);
+    for (uint32_t k = 0; k < n; k++) sum += taken[k] * lift[k];
+    return sum > 0 ? sum / n_segment : 0;
+}
+
+void terms_add_segment(struct terms *s, const struct items *t, const struct neighbour_list *list, float n_segment,
+                       float n_all) {
+    const struct model_params *p = t->params;
+    double shift = (double)s->clock_ms / (double)p->count_half_life_ms;
+    uint32_t first = s->n, n = list->n;
+    float *x = s->numbers;
+    if (n == 0 || !(n_segment > 0)) return;
+    CHECK(s->n <= s->cap);
+    places_of(s, list->row, n, s->at);
+    measure_fresh(s, t, first, shift);
+    float fade = (float)fm_exp2((double)(list->reference_ms - s->clock_ms) / (double)p->count_half_life_ms);
+    for (uint32_t k = 0; k < n; k++)
+        x[k] = s->rows[s->at[k]].generation == list->generation[k] ? fade * list->weight[k] : 0;
+    float near = information(s, t, x, n, n_segment, n_all, shift);
+    float scale = p->segment_scale / (n_segment + p->neighbour_shrink);
+    for (uint32_t k = 0; k < n; k++) x[k] = 1 + scale * x[k] * s->rows[s->at[k]].factor;
+    fm_logf_n(x, n);
+    for (uint32_t k = 0; k < n; k++) s->rows[s->at[k]].value[TERM_SEGMENT] += near * x[k];
 }
 
 void terms_weigh(struct terms *s, const float *weight) {

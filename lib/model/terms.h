@@ -14,6 +14,15 @@
  * as if all j had come with one event, with L the decayed count of baskets that held both (half-life
  * params.lately_half_life_ms), c' = params.lately_scale. N_j does not divide: it remembers for months, L for days.
  *
+ * What users take who share a feature v with the user (lib/model/segment.h) is one more:
+ *
+ *   e_u(i) = sum_v I_v * log(1 + c" * P_vi(t) / ((N_v(t) + s) * (1 + N_i(t))^a)),
+ *   I_v    = max(0, sum_i P_vi / N_v * log((P_vi + m pi_i) / ((N_v + m) pi_i))),    pi_i = N_i / N
+ *
+ * with c" = params.segment_scale. I_v is how many nats the feature tells of the next item, from the items in the row,
+ * of which m = TERMS_PRIOR events are taken to be as everybody's: half of the features that shops know of their users
+ * tell nothing, and they must not drown those that do.
+ *
  * A request's cart has a term of its own, the same sum over its items j, in no order (kappa = 1), with the count T of
  * baskets that held both; and it is the cart that is then asked for what baskets had lately, with near_j = 1.
  *
@@ -35,6 +44,7 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERM_FORWARD = NEIGHBOUR_FORWARD,
        TERM_BACKWARD = NEIGHBOUR_BACKWARD,
        TERM_SUCCESSOR = NEIGHBOUR_SUCCESSOR,
+       TERM_SEGMENT = NEIGHBOUR_SEGMENT,
        TERM_TOGETHER = NEIGHBOUR_TOGETHER,
        TERM_LATELY = NEIGHBOUR_LATELY,
        TERMS_SPARSE,
@@ -49,7 +59,8 @@ enum { /* of terms, in the order of blend weights; those below TERMS_SPARSE are 
        TERMS,
 };
 
-#define TERMS_CART 30u /* most items of a cart that are asked for what goes with them */
+#define TERMS_PRIOR 300.0f /* m */
+#define TERMS_CART  30u    /* most items of a cart that are asked for what goes with them */
 
 static_assert(TERMS == MODEL_TERMS, "params.h counts the terms");
 
@@ -71,7 +82,7 @@ struct terms {
     size_t max_rows;
     int64_t clock_ms;                                           /* the moment of all counts and weights */
     struct neighbour_list list;                                 /* scratch of whoever fills */
-    float numbers[NEIGHBOUR_MAX + 1], fresh[NEIGHBOUR_MAX + 1]; /* scratch of terms_measure */
+    float numbers[NEIGHBOUR_MAX + 1], fresh[NEIGHBOUR_MAX + 1]; /* scratch of those who measure */
     uint32_t at[NEIGHBOUR_MAX + 1];                             /* the place in rows of each entry of its list */
 };
 
@@ -105,6 +116,11 @@ void terms_measure(struct terms *s, const struct items *t, enum neighbour_kind k
 /* The same, added to the terms of the items. */
 void terms_add_list(struct terms *s, const struct items *t, enum neighbour_kind kind, const struct neighbour_list *list,
                     uint32_t j, float near);
+
+/* What list (row SEGMENT of a feature of the user) says, added to the terms of the items; n_segment and n_all: N_v and
+ * N at the moment. Any thread. */
+void terms_add_segment(struct terms *s, const struct items *t, const struct neighbour_list *list, float n_segment,
+                       float n_all);
 
 /* Sets the sums: weight (TERMS) times value, added in the order of the terms. */
 void terms_weigh(struct terms *s, const float *weight);

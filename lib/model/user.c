@@ -12,13 +12,12 @@
 
 #define LIKELY_ENTRIES 16u /* of a row that is sent for before its size is known */
 
-size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes) {
-    return sizeof(struct user_row) + sizeof(float) * dim + sizeof(struct user_entry) * cap + id_bytes;
+size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes, uint32_t n_features) {
+    return sizeof(struct user_row) + sizeof(float) * dim + sizeof(struct user_entry) * cap + id_bytes +
+           sizeof(uint16_t) * n_features;
 }
 
-static size_t row_size(const struct users *u, const struct user_row *r) {
-    return user_row_bytes(u->params->dim, r->cap, r->id_bytes);
-}
+static size_t row_size(const struct users *u, const struct user_row *r) { return user_row_size(r, u->params->dim); }
 
 int users_new(const struct model_params *p, uint64_t cache_bytes, const struct user_backing *backing,
               struct epoch *epoch, struct users **out, struct err *e) {
@@ -113,7 +112,7 @@ void users_prefetch(const struct users *u, uint64_t hash, uint32_t station) {
         __builtin_prefetch(s->newer, 1);
         __builtin_prefetch(s->older, 1);
         const char *row = (const char *)row_coming(s);
-        size_t bytes = user_row_bytes(u->params->dim, LIKELY_ENTRIES, 0);
+        size_t bytes = user_row_bytes(u->params->dim, LIKELY_ENTRIES, 0, 0);
         for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
     }
 }
@@ -217,7 +216,7 @@ static bool make_room_to_admit(struct users *u, size_t bytes) {
 
 static struct user_row *fresh_row(const struct users *u, struct slice id) {
     const struct model_params *p = u->params;
-    struct user_row *r = mem_alloc(user_row_bytes(p->dim, USER_SPARE_ENTRIES, id.n));
+    struct user_row *r = mem_alloc(user_row_bytes(p->dim, USER_SPARE_ENTRIES, id.n, 0));
     if (!r) return NULL;
     memset(r, 0, sizeof *r);
     r->cap = USER_SPARE_ENTRIES;
@@ -227,30 +226,51 @@ static struct user_row *fresh_row(const struct users *u, struct slice id) {
     return r;
 }
 
-static struct user_row *copy_row(const struct users *u, const struct user_row *from, uint32_t cap) {
+static void *features_of(const struct user_row *r, uint32_t dim) {
+    return (char *)(uintptr_t)user_id(r, dim).p + r->id_bytes;
+}
+
+/* The features are left to the caller when their number changes. */
+static struct user_row *copy_row(const struct users *u, const struct user_row *from, uint32_t cap,
+                                 uint32_t n_features) {
     uint32_t dim = u->params->dim;
     struct slice id = user_id(from, dim);
-    struct user_row *r = mem_alloc(user_row_bytes(dim, cap, id.n));
+    struct user_row *r = mem_alloc(user_row_bytes(dim, cap, id.n, n_features));
     if (!r) return NULL;
     memcpy(r, from, sizeof *r + sizeof(float) * dim + sizeof(struct user_entry) * from->n);
     r->cap = cap;
+    r->n_features = n_features & 0x7f;
     r->before = NULL;
     memcpy(user_shown(r, dim), user_shown(from, dim), sizeof(struct user_entry) * from->n_shown);
     memcpy((char *)(uintptr_t)user_id(r, dim).p, id.p, id.n);
+    if (n_features == from->n_features)
+        memcpy(features_of(r, dim), features_of(from, dim), sizeof(uint16_t) * n_features);
     return r;
 }
 
-static int reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
-    if (n_entries <= (*row)->cap) return 0;
-    struct user_slot *s = slot_find(u, hash_slice(user_id(*row, u->params->dim)), user_id(*row, u->params->dim));
+/* The private row, made anew with room for as many entries and features. */
+static int renew(struct users *u, struct user_row **row, uint32_t cap, uint32_t n_features, struct err *e) {
+    struct slice id = user_id(*row, u->params->dim);
+    struct user_slot *s = slot_find(u, hash_slice(id), id);
     CHECK(s && s->work == *row);
-    uint32_t cap = n_entries + n_entries / 8 + USER_SPARE_ENTRIES;
-    struct user_row *r = copy_row(u, *row, cap);
-    if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", n_entries);
+    struct user_row *r = copy_row(u, *row, cap, n_features);
+    if (!r) return err_set(e, ERR_NOMEM, "users", "no memory for a user row of %u entries", cap);
     mem_free(s->work);
     s->work = r;
     *row = r;
     return 0;
+}
+
+static int reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
+    if (n_entries <= (*row)->cap) return 0;
+    return renew(u, row, n_entries + n_entries / 8 + USER_SPARE_ENTRIES, (*row)->n_features, e);
+}
+
+int users_set_features(struct users *u, struct user_row **row, const uint16_t *features, uint32_t n, struct err *e) {
+    CHECK(n <= MODEL_MAX_FEATURES);
+    int rc = n != (*row)->n_features ? renew(u, row, (*row)->cap, n, e) : 0;
+    if (rc == 0) memcpy(features_of(*row, u->params->dim), features, sizeof *features * n);
+    return rc;
 }
 
 int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) {
@@ -330,7 +350,7 @@ static int note_touched(struct users *u, struct user_slot *s, struct err *e) {
 /* Gives the slot a private row made by copy or start values. */
 static int open_work(struct users *u, struct user_slot *s, struct slice id, struct err *e) {
     const struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
-    s->work = r->erased ? fresh_row(u, id) : copy_row(u, r, r->n + r->n_shown + USER_SPARE_ENTRIES);
+    s->work = r->erased ? fresh_row(u, id) : copy_row(u, r, r->n + r->n_shown + USER_SPARE_ENTRIES, r->n_features);
     if (!s->work) return err_set(e, ERR_NOMEM, "users", "no memory for a user row");
     int rc = note_touched(u, s, e);
     if (rc == 0) return 0;
@@ -374,7 +394,7 @@ int users_touch(struct users *u, struct slice id, struct user_row **out, struct 
         if (!may_grow(u, s)) return full(u, e);
     } else {
         atomic_fetch_add_explicit(&u->stats.misses, 1, memory_order_relaxed);
-        if (!make_room(u, user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, id.n) + sizeof *s, NULL))
+        if (!make_room(u, user_row_bytes(u->params->dim, USER_SPARE_ENTRIES, id.n, 0) + sizeof *s, NULL))
             return full(u, e);
         int rc = slot_load(u, hash, id, &s, e);
         if (rc < 0) return rc;
@@ -394,7 +414,7 @@ static void admit(struct users *u, struct slice id) {
     struct user_slot *s;
     struct user_row *r;
     if (slot_find(u, hash, id)) return;
-    if (!make_room_to_admit(u, user_row_bytes(u->params->dim, 1, id.n) + sizeof *s))
+    if (!make_room_to_admit(u, user_row_bytes(u->params->dim, 1, id.n, 0) + sizeof *s))
         return; /* nor is it read in vain */
     if (users_load(u, id, &r, NULL) < 0) return;
     if (!make_room_to_admit(u, row_size(u, r) + sizeof *s)) {
@@ -424,6 +444,7 @@ int users_erase(struct users *u, struct slice id, struct err *e) {
     r->erased = true;
     r->n = 0;
     r->n_shown = 0;
+    r->n_features = 0;
     r->p_sum = 0;
     r->last_ms = 0;
     memset(r->p, 0, sizeof(float) * u->params->dim);

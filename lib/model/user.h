@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/epoch.h"
@@ -37,8 +38,9 @@ struct user_row {            /* immutable once published */
     uint32_t n, cap;         /* entries in use, and room for them and for those shown, which stand at its end */
     uint16_t id_bytes;
     uint8_t n_shown; /* see lib/model/exposed.h */
-    bool erased;     /* the user is gone; only the id is meaningful */
-    float p[];       /* (dim), then entries (cap), then the id */
+    uint8_t n_features : 7;
+    uint8_t erased : 1; /* the user is gone; only the id is meaningful */
+    float p[];          /* (dim), then entries (cap), then the id, then features (n_features): u16, not aligned */
 };
 
 static inline struct user_entry *user_entries(const struct user_row *r, uint32_t dim) {
@@ -53,6 +55,13 @@ static inline bool user_entry_tells(const struct user_entry *e, const struct mod
 }
 static inline struct slice user_id(const struct user_row *r, uint32_t dim) {
     return slice_of((const char *)(user_entries(r, dim) + r->cap), r->id_bytes);
+}
+
+/* The k-th of the user's features, a row of lib/model/segment.h. */
+static inline uint16_t user_feature(const struct user_row *r, uint32_t dim, uint32_t k) {
+    uint16_t row;
+    memcpy(&row, user_id(r, dim).p + r->id_bytes + k * sizeof row, sizeof row);
+    return row;
 }
 
 /* How many of the n entries are left when those from before since_ms are taken off the old end (a late one behind a
@@ -82,6 +91,9 @@ int users_touch(struct users *u, struct slice id, struct user_row **out, struct 
 int users_reserve(struct users *u, struct user_row **row, uint32_t n_entries, struct err *e) ERR_MUST_CHECK;
 /* The same for n_shown items shown beside the entries there are. */
 int users_reserve_shown(struct users *u, struct user_row **row, uint32_t n_shown, struct err *e) ERR_MUST_CHECK;
+/* The row has these n features (rows below SEGMENT_ROWS) from now on, in place of what it had. */
+int users_set_features(struct users *u, struct user_row **row, const uint16_t *features, uint32_t n,
+                       struct err *e) ERR_MUST_CHECK;
 int users_erase(struct users *u, struct slice id, struct err *e) ERR_MUST_CHECK;
 void users_publish(struct users *u);
 

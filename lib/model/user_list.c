@@ -56,7 +56,7 @@ static void list_again(struct users *u, struct user_slot *s) {
     const struct user_row *r = atomic_load_explicit(&s->row, memory_order_relaxed);
     u->list->slots[u->list->n++] = s;
     s->listed_in = u->interval;
-    u->dirty_now += user_row_bytes(u->params->dim, r->cap, r->id_bytes);
+    u->dirty_now += user_row_size(r, u->params->dim);
 }
 
 void users_checkpoint_end(struct users *u, struct user_list *l, bool durable) {
@@ -81,8 +81,7 @@ bool users_in_flight(const struct users *u) {
 
 void users_supersede(struct users *u, struct user_row *r) {
     u->superseded[u->n_superseded++] = r;
-    atomic_fetch_add_explicit(&u->stats.superseded_bytes, user_row_bytes(u->params->dim, r->cap, r->id_bytes),
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&u->stats.superseded_bytes, user_row_size(r, u->params->dim), memory_order_relaxed);
 }
 
 void users_release_superseded(struct users *u) {
@@ -90,7 +89,7 @@ void users_release_superseded(struct users *u) {
     if (!users_in_flight(u)) u->superseded_done = u->n_superseded;
     for (int k = 0; k < RELEASE_AT_ONCE && u->superseded_at < u->superseded_done; k++) {
         struct user_row *r = u->superseded[u->superseded_at++];
-        size_t size = user_row_bytes(dim, r->cap, r->id_bytes);
+        size_t size = user_row_size(r, dim);
         atomic_fetch_sub_explicit(&u->stats.superseded_bytes, size, memory_order_relaxed);
         epoch_retire(u->epoch, r, size, mem_free);
     }

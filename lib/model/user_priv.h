@@ -55,7 +55,10 @@ struct users {
     struct user_wanted *wanted; /* readers to learner */
 };
 
-size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes);
+size_t user_row_bytes(uint32_t dim, uint32_t cap, size_t id_bytes, uint32_t n_features);
+static inline size_t user_row_size(const struct user_row *r, uint32_t dim) {
+    return user_row_bytes(dim, r->cap, r->id_bytes, r->n_features);
+}
 
 struct user_list *users_list_new(void);
 void users_list_free(struct user_list *l);

@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
 
-#define STORE_FORMAT 5
+#define STORE_FORMAT 6
 
 #define STORE_KEY_MAX   511         /* bytes of a key; at least 1. Longer ones are ERR_RANGE */
 #define STORE_VALUE_MAX 0x3FFFFFFFu /* bytes of a value */
@@ -36,6 +36,7 @@ enum store_table {
     STORE_FEATURE_STATE, /* block number u32 -> decayed counts of consecutive feature rows */
     STORE_ITEM_FEATURES, /* item row u32 -> feature rows */
     STORE_SUCCESSION,    /* feature row u32 -> pairs of features, as a neighbour row */
+    STORE_SEGMENT,       /* block number u32 -> decayed counts of consecutive segments (lib/model/segment.h) */
     STORE_TABLES
 };
 const char *store_table_name(enum store_table t);

@@ -26,6 +26,7 @@ static const struct {
     [STORE_FEATURE_STATE] = {"feature_state", STORE_KEY_U32},
     [STORE_ITEM_FEATURES] = {"item_features", STORE_KEY_U32},
     [STORE_SUCCESSION] = {"succession", STORE_KEY_U32},
+    [STORE_SEGMENT] = {"segment", STORE_KEY_U32},
 };
 
 const char *store_table_name(enum store_table t) {

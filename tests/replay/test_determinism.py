@@ -12,8 +12,8 @@ EAGER = {"drift__threshold": 3, "drift__tolerance": 0}  # alarms, and what follo
 
 @pytest.fixture(scope="module")
 def lines():
-    """Descriptions of all items that exist from the start, events, baskets among them, and descriptions of those that arrive."""
-    return with_baskets(shop("--events", EVENTS, "--users", 300, "--items", 300, "--describe")[:EVENTS])
+    """Descriptions of all users and of the items that exist from the start, events, baskets among them, and what arrives."""
+    return with_baskets(shop("--events", EVENTS, "--users", 300, "--items", 300, "--describe", "--describe-users")[:EVENTS])
 
 
 def post(daemon, lines):
@@ -29,6 +29,7 @@ def origin(make_rankd, lines):
     daemon.wait_learned(EVENTS)
     assert daemon.metrics().value("rankd_described_items") > 250
     assert any(hit["terms"]["lately"] > 0 for hit in daemon.recommend("u1", explain=1)["items"])
+    assert any(hit["terms"]["segment"] > 0 for hit in daemon.recommend("u1", explain=1)["items"])
     daemon.digest_seen = daemon.digest()[0]
     assert daemon.metrics().value("rankd_drift_alarms_total") > 1 and daemon.metrics().value("rankd_drift_forgot_total") > 0
     daemon.stop()

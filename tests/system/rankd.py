@@ -428,7 +428,7 @@ def with_baskets(lines, every=5):
     out, items = [], []
     for n, line in enumerate(lines):
         event = json.loads(line)
-        if "user" in event:
+        if "user" in event and "item" in event:
             items = [*items, event["item"]][-3:]
             if n % every == 0:
                 del event["item"]

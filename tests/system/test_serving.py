@@ -138,8 +138,8 @@ def test_explained_answers_add_up(paused):
     used = set(used_by(paused, user))
     reasons = 0
     for hit in answer["items"]:
-        assert set(hit["terms"]) == {"forward", "backward", "successor", "together", "lately", "embedding", "trend_short", "trend_middle",
-                                     "trend_long", "affinity", "succession", "feature_trend", "untouched"}
+        assert set(hit["terms"]) == {"forward", "backward", "successor", "segment", "together", "lately", "embedding", "trend_short",
+                                     "trend_middle", "trend_long", "affinity", "succession", "feature_trend", "untouched"}
         assert abs(sum(hit["terms"].values()) - hit["score"]) < 1e-4
         shares = [b["share"] for b in hit["because"]]
         assert all(b["item"] in used for b in hit["because"]) and shares == sorted(shares, reverse=True)

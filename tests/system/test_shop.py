@@ -1,4 +1,5 @@
 """The simulated shop: repeatable, fast enough to load with, and as probable as it says."""
+import collections
 import json
 import math
 import os
@@ -63,6 +64,22 @@ def test_a_flip_changes_what_users_like_and_nothing_before_it():
         assert len(both) > 80 and stayed < 0.25 * len(both)
     unflipped = favourite_groups(map(json.loads, plain[10000:]), 8)
     assert sum(before[user] == unflipped[user] for user in before.keys() & unflipped.keys()) > 0.75 * len(unflipped)
+
+
+def test_users_are_described_before_anything_happens():
+    segments, first = {}, collections.defaultdict(collections.Counter)
+    for n, line in enumerate(shop("--events", "20000", "--users", "2000", "--groups", "8", "--items", "200", "--describe-users")):
+        event = json.loads(line)
+        if event["type"] == "user":
+            assert n < 2000 and event["user"] not in segments
+            segments[event["user"]] = event["features"]["segment"]
+        elif event["type"] in ("click", "view"):
+            first[event["user"]][int(event["item"][1:]) % 8] += 1
+    assert len(segments) == 2000
+    told = [groups.most_common(1)[0][0] == int(segments[user][1:]) for user, groups in first.items() if groups.total() >= 10]
+    assert len(told) > 300 and 0.4 < sum(told) / len(told) < 0.9  # by chance an eighth
+    plain = shop("--events", "1000", "--users", "100", "--items", "200")
+    assert shop("--events", "1000", "--users", "100", "--items", "200", "--describe-users")[100:] == plain
 
 
 def test_truth_is_the_probability_of_what_happens(tmp_path):

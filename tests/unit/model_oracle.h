@@ -74,7 +74,7 @@ static inline double oracle_score(struct model *m, const float *p, const struct 
         score += (double)blend[TERM_TREND + h] * fmax(-8, trend);
     }
     for (int kind = 0; kind < NEIGHBOUR_KINDS; kind++)
-        if (kind != NEIGHBOUR_TOGETHER)
+        if (kind != NEIGHBOUR_TOGETHER && kind != NEIGHBOUR_SEGMENT) /* of carts, and of users described */
             score += (double)blend[kind] * oracle_neighbours(m, (enum neighbour_kind)kind, entries, n, row);
     return score;
 }

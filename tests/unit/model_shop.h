@@ -73,6 +73,8 @@ static inline struct model_params shop_params(void) {
                              .successor_half_life_ms = 86400000,
                              .lately_half_life_ms = 604800000,
                              .lately_scale = 0.3f,
+                             .user_features = 8,
+                             .segment_scale = 300,
                              .lately_history = 30,
                              .neighbour_history = 10,
                              .neighbour_decay = 0.6f,
@@ -80,7 +82,7 @@ static inline struct model_params shop_params(void) {
                              .neighbour_shrink = 5,
                              .neighbour_popularity = 0.2f,
                              .basket_weight = 0.1f,
-                             .blend_start = {1, 0.5f, 0.1f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
+                             .blend_start = {1, 0.5f, 0.1f, 0.5f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
                              .blend_step = 0.015f,
                              .blend_step_neighbours = 0.05f,
                              .n_types = 2};

@@ -112,7 +112,8 @@ static inline uint64_t world_begin(struct model *m, struct world_backing *b, boo
     buf_clear(&m->ops);
     pthread_mutex_lock(&world_lock);
     for (uint32_t k = 0; durable && k < b->n_erased; k++)
-        for (uint32_t kind = 0; kind < NEIGHBOUR_KINDS; kind++) b->rows[b->erased[k] * NEIGHBOUR_KINDS + kind].n = 0;
+        for (uint32_t kind = 0; kind < NEIGHBOUR_KINDS; kind++)
+            if (kind != NEIGHBOUR_SEGMENT) b->rows[b->erased[k] * NEIGHBOUR_KINDS + kind].n = 0;
     pthread_mutex_unlock(&world_lock);
     if (durable) b->n_erased = 0;
     return n;

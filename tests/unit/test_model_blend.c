@@ -12,8 +12,9 @@
 #include "lib/base/draw.h"
 #include "lib/model/blend.h"
 
-static const struct model_params params = {
-    .blend_start = {1, 0.5f, 0.1f, 1, 1, 0.3f, 0.02f, 0.01f, 0}, .blend_step = 0.015f, .blend_step_neighbours = 0.05f};
+static const struct model_params params = {.blend_start = {1, 0.5f, 0.1f, 0.5f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
+                                           .blend_step = 0.015f,
+                                           .blend_step_neighbours = 0.05f};
 
 static float score_of(const float *term, const float *weight) {
     float s = 0;

@@ -76,7 +76,7 @@ static const struct model_params params = {
     .succession_history = 1,
     .succession_features = 1,
     .feature_scale = 100,
-    .blend_start = {1, 0.5f, 0.1f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
+    .blend_start = {1, 0.5f, 0.1f, 0.5f, 1, 1, 0.3f, 0.02f, 0.01f, 0},
     .blend_step = 0.015f,
     .blend_step_neighbours = 0.05f,
     .types = {{.weight = 1, .history_weight = 1}, {.weight = 2, .history_weight = 0.5f}},

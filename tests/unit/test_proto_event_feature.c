@@ -107,10 +107,20 @@ static void test_bounds_are_counted(void **state) {
     assert_int_equal(ev.n_left_out, 8);
 }
 
-static void test_only_items_have_features(void **state) {
+static void test_only_items_and_users_have_features(void **state) {
     (void)state;
     struct event ev;
-    assert_int_equal(decode("{\"type\":\"user\",\"user\":1,\"features\":{\"a\":1}}", &ev), EVENT_OK);
+    assert_int_equal(decode("{\"type\":\"user\",\"user\":1,\"features\":{\"a\":1,\"b\":[\"x\",\"y\"]},"
+                            "\"categories\":[\"vip/gold\"]}",
+                            &ev),
+                     EVENT_OK);
+    assert_int_equal(ev.n_features, 5);
+    assert_true(slice_equal(ev.features[0], slice_str("cat:vip")));
+    assert_true(slice_equal(ev.features[1], slice_str("cat:vip/gold")));
+    assert_true(slice_equal(ev.features[2], slice_str("f:a=1")));
+    assert_true(slice_equal(ev.features[4], slice_str("f:b=y")));
+    assert_int_equal(decode("{\"type\":\"user\",\"user\":1,\"categories\":\"vip\"}", &ev), EVENT_BAD_FIELD);
+    assert_int_equal(decode("{\"type\":\"user\",\"user\":1}", &ev), EVENT_OK);
     assert_int_equal(ev.n_features, 0);
     assert_int_equal(
         decode("{\"type\":\"click\",\"user\":1,\"item\":1,\"features\":{\"a\":1},\"categories\":[1]}", &ev), EVENT_OK);
@@ -127,7 +137,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_words_are_small_and_known_once, reset),
         cmocka_unit_test_teardown(test_words_come_last, reset),
         cmocka_unit_test_teardown(test_bounds_are_counted, reset),
-        cmocka_unit_test_teardown(test_only_items_have_features, reset),
+        cmocka_unit_test_teardown(test_only_items_and_users_have_features, reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
