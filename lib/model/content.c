@@ -197,6 +197,35 @@ bool content_terms(const struct content *c, uint32_t row, struct content_terms *
     return true;
 }
 
+static bool has_feature(const struct content *c, uint32_t row, uint32_t v) {
+    const struct feature_list *l = features_of(c->of, row);
+    uint32_t k = 0, n = l ? l->n : 0;
+    while (k < n && l->feature[k] != v) k++;
+    return k < n;
+}
+
+/* Of one feature, whose part of the term this is. */
+static void share_out(const struct content *c, const struct history *h, uint32_t v, float of_feature, float *part) {
+    float share[MODEL_MAX_HISTORY], sum = 0;
+    uint32_t n = (uint32_t)h->n_known, most = c->items->params->affinity_history;
+    for (uint32_t r = 0; r < n && r < most; r++) {
+        share[r] = has_feature(c, h->parts[r].row, v) ? 1 / ((float)r + 0.5f) : 0;
+        sum += share[r];
+    }
+    for (uint32_t r = 0; r < n && r < most && sum > 0; r++) part[r] += of_feature * share[r] / sum;
+}
+
+void content_affinity_parts(const struct content *c, const struct history *h, uint32_t row, float weight, float *part) {
+    const struct feature_list *l = features_of(c->of, row);
+    float sum = 0;
+    for (uint32_t k = 0; l && k < l->n; k++) sum += idf(c, l->feature[k]);
+    for (uint32_t k = 0; l && k < l->n; k++) {
+        uint32_t v = l->feature[k];
+        float affinity = c->value[v].affinity;
+        if (affinity > 0) share_out(c, h, v, weight * idf(c, v) / sum * affinity, part);
+    }
+}
+
 /* --- bounds: a mean is at most the largest of its values --- */
 
 /* *size: of what was added up, raised by it. */

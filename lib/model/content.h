@@ -87,6 +87,9 @@ void content_weigh(struct content *c, const float *weight, uint32_t n_rows);
 
 /* What an item gets; false, and zeros, when it has no features. Inside the section. */
 bool content_terms(const struct content *c, uint32_t row, struct content_terms *out);
+/* Which items of h, which c was filled from, the item's affinity comes from: weight times their parts of it onto part
+ * (n_known of h), in proportion to what each is in A_u(v). Inside the section. */
+void content_affinity_parts(const struct content *c, const struct history *h, uint32_t row, float weight, float *part);
 /* weight (TERMS) . terms and lifts, in their order. */
 static inline float content_sum(const float *weight, const struct content_terms *t) {
     float sum = 0;

@@ -40,7 +40,7 @@ static int room(struct explain *x, size_t n, size_t n_parts, struct err *e) {
     return 0;
 }
 
-/* Terms of one hit, and what each item of the history adds to the embedding product. */
+/* Terms of one hit, and what each item of the history adds to the embedding product and to the affinity. */
 static void explain_dense(struct explain *x, const struct explain_moment *at, size_t i, uint32_t row) {
     const struct items *t = at->model->items;
     const struct kernel *kernel = at->model->kernel;
@@ -68,6 +68,9 @@ static void explain_dense(struct explain *x, const struct explain_moment *at, si
         item_read(t, x->rows[k], &head, NULL, y);
         *part = at->weight[TERM_EMBEDDING] * at->history->parts[k].weight * kernel->dot(y, q, t->dim);
     }
+    if (at->query->content)
+        content_affinity_parts(at->query->content, at->history, row, at->weight[TERM_AFFINITY],
+                               &x->part[i * x->n_parts]);
 }
 
 /* What one neighbour row, that of part k, adds to the hits that are in it. */

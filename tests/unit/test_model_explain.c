@@ -93,8 +93,56 @@ static void test_a_cart_is_asked_in_place_of_the_history(void **state) {
     model_free(m);
 }
 
+/* With affinity as the only term, three items of a history are the reasons of all there is, each for its part of it. */
+static void test_affinity_comes_from_the_items_that_share_features(void **state) {
+    (void)state;
+    static const char *const features[][2] = {{"f:red", "f:shoe"}, {"f:red", "f:hat"}, {"f:blue", "f:hat"}};
+    struct model_params p = shop_params();
+    const struct user_backing none = {NULL, NULL};
+    struct slice history[] = {slice_str("i0"), slice_str("i1"), slice_str("i2")};
+    struct model *m;
+    struct recommend *r;
+    struct recommend_answer a;
+    char id[16];
+    p.max_features = 100;
+    p.item_features = p.affinity_history = 8;
+    p.feature_scale = 100;
+    p.blend_step = p.blend_step_neighbours = 0;
+    for (int f = 0; f < TERMS; f++) p.blend_start[f] = f == TERM_AFFINITY;
+    assert_int_equal(model_new(&p, kernel_pick("portable"), 1u << 20, &none, 2, &m, NULL), 0);
+    for (unsigned i = 0; i < 30; i++) {
+        struct slice text[2] = {slice_str(features[i % 3][0]), slice_str(features[i % 3][1])};
+        assert_int_equal(model_describe_item(m, world_id(i, id), -1, INT64_MIN, slice_str("{}"), NULL), 0);
+        assert_int_equal(model_set_features(m, world_id(i, id), text, 2, NULL), 0);
+    }
+    model_publish(m);
+    assert_int_equal(recommend_new(m, 1, &r, NULL), 0);
+    struct recommend_request q = {.history = history, .n_history = 3, .k = 27, .explain = true, .wall_ms = T0};
+    assert_int_equal(recommend_rank(r, &q, &a, NULL), 0);
+    assert_int_equal(a.n, 27);
+    for (size_t i = 0; i < a.n; i++) {
+        const struct recommend_reason *why = &a.reasons[i];
+        unsigned item = (unsigned)atoi(a.hits[i].id.p + 1);
+        double sum = 0;
+        for (uint32_t k = 0; k < why->n; k++) sum += (double)why->because[k].share;
+        assert_true(why->share[TERM_AFFINITY] > 0 && fabs(sum - (double)why->share[TERM_AFFINITY]) < 1e-5);
+        assert_int_equal(why->n, item % 3 == 1 ? 3 : 2); /* red hats share with all */
+        if (item % 3 == 0) assert_true(slice_equal(why->because[1].item, slice_str("i1"))); /* a shoe, and red */
+        if (item % 3 != 1) continue;
+        double red = 1 / 1.5 + 1 / 2.5, hat = 1 / 0.5 + 1 / 1.5; /* i2 is the newest; of each feature 20 items */
+        double of_i1 = 0.5 / 1.5 * (log2(1 + 5 * red) / red + log2(1 + 5 * hat) / hat);
+        assert_true(slice_equal(why->because[0].item, slice_str("i2")) &&
+                    slice_equal(why->because[1].item, slice_str("i1")));
+        assert_true(fabs((double)why->because[1].share - of_i1) < 1e-5);
+    }
+    recommend_done(r);
+    recommend_free(r);
+    model_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_that_changed_meanwhile_are_no_matter),
-                                       cmocka_unit_test(test_a_cart_is_asked_in_place_of_the_history)};
+                                       cmocka_unit_test(test_a_cart_is_asked_in_place_of_the_history),
+                                       cmocka_unit_test(test_affinity_comes_from_the_items_that_share_features)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
