@@ -146,6 +146,8 @@ static void reply(struct http_conn *c, int status, const char *content_type, con
     write_head(c, status, content_type, headers, body.n);
     if (c->parser.head.method == HTTP_HEAD || status == 204) body.n = 0;
     http_count(&s->o.stats->replies[status / 100]);
+    /* Before it is sent: whoever has it finds it counted. */
+    if (s->o.done) s->o.done(s->o.arg, route, status, now > started ? now - started : 0);
     http_server_ref(s);
     if (s->head.failed) {
         http_conn_phase(c, PHASE_IDLE, now);
@@ -154,7 +156,6 @@ static void reply(struct http_conn *c, int status, const char *content_type, con
     } else {
         http_conn_send(c, slice_of(s->head.p, s->head.n), body, now);
     }
-    if (s->o.done) s->o.done(s->o.arg, route, status, now > started ? now - started : 0);
     http_server_unref(s);
 }
 
