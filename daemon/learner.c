@@ -110,8 +110,8 @@ static void settle_checkpoint(struct learner *l) {
     set(&l->stats.last_checkpoint_blocks, f.blocks);
     set(&l->stats.last_checkpoint_neighbours, f.neighbours);
     histogram_add(&l->stats.checkpoint_seconds, f.write_ns);
+    if (l->o.durable) l->o.durable(l->o.arg); /* before those who asked for it are told */
     atomic_store(&l->ticket_done, atomic_load(&l->ticket_begun));
-    if (l->o.durable) l->o.durable(l->o.arg);
     log_line(LOG_DEBUG, "checkpoint",
              " sequence=%llu bytes=%llu users=%llu blocks=%llu neighbours=%llu write_ms=%.1f pause_ms=%.3f",
              (unsigned long long)f.sequence, (unsigned long long)f.bytes, (unsigned long long)f.users,
