@@ -106,10 +106,12 @@ static int make_world(struct backtest_course *b, struct err *e) {
 static int open_dir(struct backtest_course *b, struct err *e) {
     b->world.dir = b->o->report;
     if (!b->o->report) {
-        snprintf(b->made_dir, sizeof b->made_dir, "/tmp/rankd-backtest-XXXXXX");
+        const char *base = getenv("TMPDIR");
+        if (!base || !*base) base = "/tmp";
+        snprintf(b->made_dir, sizeof b->made_dir, "%.3900s/rankd-backtest-XXXXXX", base);
         if (!mkdtemp(b->made_dir)) {
             b->made_dir[0] = '\0';
-            return err_set(e, ERR_IO, "report", "no directory can be made in /tmp: %s", strerror(errno));
+            return err_set(e, ERR_IO, "report", "no directory can be made in %.200s: %s", base, strerror(errno));
         }
         b->world.dir = b->made_dir;
     }

@@ -24,10 +24,10 @@ struct backtest_course {
     struct backtest_jobs jobs;
     struct backtest_run *runs; /* (n_runs) */
     size_t n_runs, cap_runs;
-    size_t n_cases;    /* the first ones, that every run of the result has; all, unless it was stopped */
-    size_t best;       /* the chosen point of the plan */
-    size_t n_tried;    /* points that were chosen from: the ones behind are ablations */
-    char made_dir[32]; /* for outcomes that are not kept */
+    size_t n_cases;      /* the first ones, that every run of the result has; all, unless it was stopped */
+    size_t best;         /* the chosen point of the plan */
+    size_t n_tried;      /* points that were chosen from: the ones behind are ablations */
+    char made_dir[4000]; /* for outcomes that are not kept */
 };
 
 /* Runs everything that was asked for and prints the result. 0 also when it was stopped and tells about what was done.
