@@ -201,15 +201,13 @@ static void readers_never_see_a_freed_block(void **state) {
         if (i % 3 == 0) epoch_reclaim(s.e);
     }
     /* A reader may have been put aside inside a section all along: it leaves once it runs again. */
-    for (int k = 0; atomic_load(&n_freed) == 0 && k < 1000000; k++) {
+    while (atomic_load(&n_freed) == 0) {
         sched_yield();
         epoch_reclaim(s.e);
     }
-    int freed_while_read = atomic_load(&n_freed);
     atomic_store(&s.over, true);
     for (unsigned r = 0; r < READERS; r++) assert_int_equal(pthread_join(threads[r], NULL), 0);
     assert_int_equal(atomic_load(&s.failures), 0);
-    assert_true(freed_while_read > 0);
     epoch_reclaim(s.e);
     assert_int_equal(epoch_pending_bytes(s.e), 0);
     assert_int_equal(atomic_load(&n_freed), WRITES);

@@ -181,6 +181,8 @@ static void follows_growth_and_waits_for_the_line_break(void **state) {
     struct stat st;
     assert_int_equal(stat(x->path, &st), 0);
     assert_int_equal(x->at.next, st.st_size);
+    for (int k = 0; k < 500 && atomic_load(&x->source->sent[0]) != (uint64_t)st.st_size; k++)
+        assert_null(inbox_take(x->inbox, 10)); /* said after the batch was put */
     assert_int_equal(atomic_load(&x->source->sent[0]), st.st_size);
     assert_int_equal(atomic_load(&x->source->end[0]), st.st_size);
 }
