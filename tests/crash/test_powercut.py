@@ -145,9 +145,10 @@ def check_refused(daemon, offsets):
     place = int(line.split("log offset ")[1].split(":")[0])
     assert place in offsets, line
     if ready:
-        status = daemon.status()
+        status = poll("what is before it is learned", lambda: [s for s in [daemon.status()] if s["sequence"] % BATCH == 0
+                                                               and s["queue_bytes"] == 0])[0]
         assert status["state"] == "stopped" and status["sources"][0]["state"] == "stopped"
-        assert status["sequence"] % BATCH == 0 and status["sequence"] < BATCHES * BATCH
+        assert status["sequence"] < BATCHES * BATCH
         assert daemon.get("/v1/popular").status == 200
         daemon.stop()
     verified = run("rankd", "replay", *daemon.overrides(), "--log", daemon.log_dir, "--into", os.path.join(daemon.dir, "again"))
