@@ -210,6 +210,14 @@ class Rankd:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def freeze(self):
+        """All threads stand still until thaw(); what is sent meanwhile is there at once then, however fast anybody is."""
+        self.signal(signal.SIGSTOP)
+        poll("all threads stand still", lambda: all(thread_state(self.process.pid, t) == "T" for t in threads(self.process.pid)))
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
     def _finish(self, timeout_s):
         try:
             status = self.process.wait(timeout_s * PATIENCE)
@@ -324,8 +332,8 @@ class Rankd:
 
     def wait_events(self, n, timeout_s=30):
         """Until n events are learned or skipped; the status then."""
-        return self._wait_status(f"{n} events learned or skipped", lambda s: s["events"]["learned"] + sum(
-            s["events"]["skipped"].values()) >= n, timeout_s)
+        return self._wait_status(f"{n} events learned or skipped", lambda s: s["sequence"] >= n and s["events"]["learned"] + sum(
+            s["events"]["skipped"].values()) >= n, timeout_s)  # the status reads the sequence first
 
     def wait_caught_up(self, timeout_s=60):
         """Until every source is read to its end; the status then. What was sent must be durable already."""
@@ -344,6 +352,16 @@ class Rankd:
 
     def recommend(self, user, **parameters):
         return self.get("/v1/recommend", user=user, **parameters).ok()
+
+
+def threads(pid):
+    return os.listdir(f"/proc/{pid}/task")
+
+
+def thread_state(pid, tid):
+    """A letter as of proc(5): S asleep, T stopped."""
+    with open(f"/proc/{pid}/task/{tid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0]
 
 
 def logfmt(line):

@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -9,7 +10,8 @@ import time
 
 import pytest
 
-from rankd import PATIENCE, http_request, poll, shop
+from one_thread import one_thread_stopped
+from rankd import PATIENCE, UnixConnection, http_request, poll, shop
 from raw_http import Raw, post_of
 
 HOST = b"Host: localhost\r\n"
@@ -24,10 +26,8 @@ def raw(rankd):
 
 
 def check_alive(daemon):
-    """Another client is served, and at once."""
-    began = time.monotonic()
-    assert daemon.get("/v1/popular").status == 200
-    assert time.monotonic() - began < 2 * PATIENCE
+    """Another client is served, without waiting for anybody's time to be up."""
+    assert http_request(daemon.http, "GET", "/v1/popular", timeout_s=10).status == 200
 
 
 BAD_REQUESTS = {
@@ -105,7 +105,10 @@ def test_what_two_parsers_could_read_in_two_ways_is_refused(rankd, cut):
             assert answer.headers["content-type"] == "application/json", name
             if code in ("host_not_allowed", "bad_gzip", "unsupported_encoding") or answer.headers.get("connection") != "close":
                 continue  # where its end is certain the connection may go on
-            raw.socket.shutdown(socket.SHUT_WR)
+            try:
+                raw.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the server waited long enough for this
             assert raw.ended(), f"{name}: {raw.kept!r} after the refusal"
     check_alive(rankd)
     metrics = rankd.metrics()
@@ -152,15 +155,15 @@ def test_endless_header_without_a_line_break_is_cut_off(make_rankd):
 
 def test_slow_clients_are_cut_by_the_time_of_the_whole_request(make_rankd):
     """One byte now and then lives for ever where timeouts are per read."""
-    daemon = make_rankd(http__request_timeout="700ms", http__idle_timeout="400ms").start()
+    daemon = make_rankd(http__request_timeout="2s", http__idle_timeout="2s").start()
     slow = {
         "header": b"GET /v1/popular HTTP/1.1\r\n" + HOST + b"X-Slow: ",
         "body": post_of(b"", b"Content-Length: 100"),
     }
     for name, start in slow.items():
+        began, answered = time.monotonic(), threading.Event()
         with Raw(daemon.http) as raw:
             raw.send(start)
-            began, answered = time.monotonic(), threading.Event()
 
             def drip():
                 while not answered.wait(0.05):
@@ -176,7 +179,7 @@ def test_slow_clients_are_cut_by_the_time_of_the_whole_request(make_rankd):
                 answered.set()
                 dripping.join()
             assert (answer.status, answer.error()) == (408, "request_timeout"), name
-            assert 0.6 < time.monotonic() - began < 3 * PATIENCE
+            assert 1.9 < time.monotonic() - began < 10 * PATIENCE
             assert raw.ended()
         check_alive(daemon)
     with Raw(daemon.http) as raw:  # nothing at all is no request: closed without a word
@@ -185,9 +188,10 @@ def test_slow_clients_are_cut_by_the_time_of_the_whole_request(make_rankd):
 
 
 def test_a_client_that_does_not_read_is_cut(make_rankd):
-    daemon = make_rankd(http__request_timeout="500ms", http__max_k=10000).start()
+    daemon = make_rankd(http__max_k=10000).start()
     daemon.send([{"type": "click", "user": f"u{n}", "item": f"item-with-a-long-name-{n:0200d}"} for n in range(3000)])
     daemon.wait_learned(3000)
+    daemon.restart(http__request_timeout="500ms")
     with Raw(daemon.http) as raw:
         raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sent = 0
@@ -210,7 +214,8 @@ def test_connections_beyond_the_limit_wait_and_are_served_later(make_rankd):
     poll("eight are open", lambda: metric("rankd_http_connections") == 8)
     with Raw(daemon.http) as waiting:
         waiting.send(GET + b"\r\n")
-        assert metric("rankd_http_at_connection_limit_total") == 1 and metric("rankd_http_connections") == 8
+        poll("the limit is met", lambda: metric("rankd_http_at_connection_limit_total") == 1)
+        assert metric("rankd_http_connections") == 8
         assert idle[0].send(GET + b"\r\n").reply().status == 200  # those inside are served
         assert daemon.status()["state"] == "running"              # and so is the other listener
         idle[3].socket.close()
@@ -377,59 +382,51 @@ def test_stop_while_replies_are_due_is_orderly(make_rankd):
 
 
 def test_a_full_intake_queue_is_429_with_retry_after(make_rankd):
-    """More than intake.queue_bytes at once: some are told to come later, none is dropped silently."""
-    daemon = make_rankd(intake__queue_bytes="64KiB", http__max_body="64KiB", http__workers=2).start()
+    """More than intake.queue_bytes while the disk does not answer: one is let in, others are told to come later, none is dropped."""
+    daemon = make_rankd(intake__queue_bytes="64KiB", intake__deadline="60s", http__max_body="64KiB", http__workers=2).start()
     body = b"\n".join(b'{"type":"click","user":"u%d","item":"i%d","ts":1700000000}' % (n % 50, n % 70) for n in range(800))
-    connections = [Raw(daemon.http) for _ in range(24)]
-    statuses = []
-    for _ in range(20):
-        for raw in connections:
+    waiting = {raw.socket: raw for raw in (Raw(daemon.http) for _ in range(24))}
+    with one_thread_stopped(daemon.process.pid, "intake"):
+        for raw in waiting.values():
             raw.send(post_of(body, b"Content-Length: %d" % len(body)))
-        for raw in connections:
-            answer = raw.reply()
-            statuses.append(answer.status)
-            if answer.status == 429:
-                assert answer.error() == "queue_full" and int(answer.headers["retry-after"]) >= 1
-            else:
-                assert answer.ok()["accepted"] == 800
-        if 429 in statuses:
-            break
-    for raw in connections:
-        raw.socket.close()
-    assert 429 in statuses and 200 in statuses
+        while len(waiting) > 1:
+            for answered in select.select(list(waiting), [], [], 20 * PATIENCE)[0] or pytest.fail(f"{len(waiting)} without an answer"):
+                answer = waiting.pop(answered).reply()
+                assert (answer.status, answer.error()) == (429, "queue_full") and int(answer.headers["retry-after"]) >= 1
+                answered.close()
+    (raw,) = waiting.values()
+    assert raw.reply().ok()["accepted"] == 800
+    assert raw.send(post_of(body, b"Content-Length: %d" % len(body))).reply().ok()["accepted"] == 800
+    raw.socket.close()
     metrics = daemon.metrics()
-    assert metrics.value("rankd_intake_refused_full_total") == statuses.count(429)
-    assert metrics.value("rankd_intake_requests_total", outcome="queue_full") == statuses.count(429)
-    assert daemon.log_events() == 800 * statuses.count(200)
+    assert metrics.value("rankd_intake_refused_full_total") == 23
+    assert metrics.value("rankd_intake_requests_total", outcome="queue_full") == 23
+    assert daemon.log_events() == 2 * 800
 
 
 def test_a_second_digest_at_once_is_429(make_rankd):
     daemon = make_rankd().start()
     daemon.send(shop("--events", 3000, "--users", 1500, "--items", 800))
     daemon.wait_learned(3000)
-
-    def ask(answers):
-        answers.append(http_request(daemon.admin_address, "GET", "/admin/digest"))
-
-    for _ in range(20):
-        answers = []
-        threads = [threading.Thread(target=ask, args=(answers,)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        refused = [a for a in answers if a.status == 429]
-        assert all(a.status in (200, 429) for a in answers)
-        assert len({a.json["digest"] for a in answers if a.status == 200}) == 1
-        if refused:
-            break
-    assert refused and refused[0].error() == "busy" and refused[0].headers["Retry-After"]
+    daemon.freeze()  # it finds all of them together
+    connections = [UnixConnection(daemon.admin_address, 30 * PATIENCE) for _ in range(8)]
+    for connection in connections:
+        connection.request("GET", "/admin/digest")
+    daemon.thaw()
+    answers = [(answer.status, answer.headers, json.loads(answer.read())) for answer in (c.getresponse() for c in connections)]
+    for connection in connections:
+        connection.close()
+    assert sorted(status for status, _, _ in answers) == [200] + [429] * 7
+    for status, headers, body in answers:
+        if status == 429:
+            assert body["error"]["code"] == "busy" and headers["Retry-After"]
+        else:
+            assert body["digest"] == daemon.digest()[0]
 
 
 def test_mixed_hostile_crowd_and_one_good_client(make_rankd):
     """All of the above at once from many sides, for two seconds."""
-    daemon = make_rankd(http__request_timeout="300ms", http__idle_timeout="300ms", http__max_connections=64,
-                        http__workers=2).start()
+    daemon = make_rankd(http__request_timeout="3s", http__idle_timeout="3s", http__max_connections=64, http__workers=2).start()
     requests = [r for r, _, _ in BAD_REQUESTS.values()]
     stop = threading.Event()
     failures = []
@@ -456,16 +453,17 @@ def test_mixed_hostile_crowd_and_one_good_client(make_rankd):
         thread.start()
     began = time.monotonic()
     served = 0
-    while time.monotonic() - began < 2:
+    while time.monotonic() - began < 2 or served <= 5:
         try:
-            assert daemon.get("/v1/popular").status == 200
-            served += 1
-        except AssertionError as e:
+            assert http_request(daemon.http, "GET", "/v1/popular", timeout_s=10).status == 200
+        except (OSError, AssertionError) as e:
             failures.append(e)
+            break
+        served += 1
     stop.set()
     for thread in threads:
         thread.join()
-    assert not failures and served > 5
+    assert not failures, failures
     poll("all connections are closed", lambda: daemon.metrics().value("rankd_http_connections", listener="public") == 0)
     daemon.signal(signal.SIGHUP)
     daemon.wait_log("event=reloaded")
