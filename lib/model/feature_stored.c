@@ -64,12 +64,14 @@ int features_load_list(struct features *f, uint32_t item, struct slice value, st
     if (!l) return feature_no_memory(e);
     memcpy(l->feature, value.p, value.n);
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t v = l->feature[k];
-        bool known = v < n_rows(f) && item_ids_of(f->ids, v).n > 0;
-        if (known && feature_reserve(f, v) == 0) continue;
+        uint32_t v = l->feature[k], before = 0;
+        while (l->feature[before] != v) before++;
+        bool sound = v < n_rows(f) && item_ids_of(f->ids, v).n > 0 && before == k;
+        if (sound && feature_reserve(f, v) == 0) continue;
         mem_free(l);
-        return known ? feature_no_memory(e)
-                     : err_set(e, ERR_CORRUPT, "item_features", "item row %u: feature %u is not known", item, v);
+        if (sound) return feature_no_memory(e);
+        return err_set(e, ERR_CORRUPT, "item_features", "item row %u: feature %u is %s", item, v,
+                       before < k ? "named twice" : "not known");
     }
     for (uint32_t k = 0; k < n; k++) feature_places(l)[k] = posting_add(&f->postings[l->feature[k]], item);
     atomic_store_explicit(&f->lists[item], l, memory_order_relaxed);

@@ -54,8 +54,8 @@ struct recommend_hit {
 struct recommend_reason { /* why a hit stands where it does */
     float share[TERMS];   /* weight * value of each term: they add up to the score */
     struct {
-        struct slice item;        /* of the history or the cart */
-        float share;              /* of the score: its part of the user vector and of the neighbour terms */
+        struct slice item; /* of the history or the cart */
+        float share;       /* of the score: its part of the user vector, of the neighbour terms and of affinity */
     } because[RECOMMEND_REASONS]; /* (n) those that contributed most, above 0 */
     uint32_t n;
 };
@@ -77,7 +77,8 @@ void recommend_free(struct recommend *r);
  * time since the user's last event. The user vector is x = p + z * sum_j w_j y_j over the newest params.history items
  * j, w_j = history_weight * history_decay^rank, z = 1 / sqrt(sum_j w_j); the neighbour terms are those of
  * lib/model/terms.h. A known user has p and a history of his own (basis personal); a request's history alone gives p =
- * 0 (basis history); neither leaves biases and trends (basis popular). ERR_RANGE for k; ERR_NOMEM; what reading a
+ * 0 (basis history); of a user who was described and has neither there are his segments (basis described); else biases
+ * and trends are left (basis popular). ERR_RANGE for k; ERR_NOMEM; what reading a
  * user's or a neighbour row from the backing gave, but ERR_MISSING: such a user is unknown. On an error the section is
  * left already. */
 int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
