@@ -78,11 +78,11 @@ static int decode(struct backtest_course *b, struct err *e) {
 
 static int no_event(const struct backtest_log *l, struct err *e) {
     if (l->lines == 0) return err_set(e, ERR_RANGE, "log", "the log has no line");
-    return err_set(
-        e, ERR_RANGE, "log",
-        "none of the %llu lines of log and items is an event to learn: %llu cannot be read, the others are of no "
-        "type or time that counts or outside --from and --to",
-        (unsigned long long)l->lines, (unsigned long long)l->rejected);
+    return err_set(e, ERR_RANGE, "log",
+                   "none of the %llu lines of log, items and users is an event to learn: %llu cannot be read, the "
+                   "others are of no "
+                   "type or time that counts or outside --from and --to",
+                   (unsigned long long)l->lines, (unsigned long long)l->rejected);
 }
 
 static int make_world(struct backtest_course *b, struct err *e) {

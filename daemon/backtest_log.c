@@ -71,6 +71,12 @@ int backtest_log_file(struct backtest_log *l, const char *path, uint32_t *index,
     return 0;
 }
 
+int backtest_next(const char *path, struct reader *reader, struct read_record *out, struct err *e) {
+    struct err why;
+    int rc = reader_next(reader, out, &why);
+    return rc < 0 ? err_set(e, rc, "log", "%.500s: %s", path, why.text) : rc;
+}
+
 int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, struct err *e) {
     size_t own = 0;
     for (size_t k = 0; k < in->n_files; k++) own += replay_feed_is_own(in->files[k]);
@@ -83,8 +89,7 @@ int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, s
                        in->files[file]);
     if (foreign && (in->from.kind != BACKTEST_OPEN || in->to.kind != BACKTEST_OPEN))
         return err_set(e, ERR_RANGE, "log", "--from and --to are for an own log and topics");
-    int rc = in->items ? backtest_read_items(l, in, e) : 0;
-    l->n_described = l->n;
+    int rc = backtest_read_described(l, in, e);
     l->foreign = foreign;
     if (rc < 0) return rc;
     return foreign ? backtest_read_files(l, in, e) : backtest_read_own(l, in, e);

@@ -17,6 +17,7 @@
 
 #define BACKTEST_SOURCE "backtest" /* the source that foreign files stand for */
 #define BACKTEST_ITEMS  "items"    /* and a file of items */
+#define BACKTEST_USERS  "users"    /* and one of users */
 
 struct backtest_source {
     char name[96];
@@ -42,7 +43,7 @@ struct backtest_log {
     size_t n_sources;
     const char **files; /* (n_files) the paths, borrowed */
     size_t n_files;
-    size_t n_described; /* records of a file of items, in front of all others */
+    size_t n_described; /* records of files of items and of users, in front of all others */
     bool foreign;       /* none is of rankd's own log or of Kafka */
     bool json;          /* some are of foreign JSON Lines: baskets are to be formed once they are decoded */
     uint64_t lines;     /* read */
@@ -56,6 +57,7 @@ struct backtest_input {
     struct form_wish form;
     const char *type;    /* of events that name none; NULL */
     const char *items;   /* a file of items, known before the log begins; NULL */
+    const char *users;   /* the same of users */
     const char *journal; /* data directory whose journal gives the order of an own log or of topics; NULL */
     const char *source;  /* that the files of an own log stand for */
     char *const *topics; /* (n_topics) of kafka.brokers */
@@ -75,13 +77,16 @@ struct backtest_input {
 void backtest_log_init(struct backtest_log *l);
 void backtest_log_free(struct backtest_log *l);
 
-/* Reads what the input names: items, then foreign files in their order, or an own log, or topics. With whole baskets
- * the adjacent rows of one user and stamp become one record for each type, session and request among them. ERR_MISSING,
- * ERR_IO, ERR_CORRUPT, ERR_RANGE (form, or sources that do not go together), ERR_NOMEM. */
+/* Reads what the input names: items, users, then foreign files in their order, or an own log, or topics. With whole
+ * baskets the adjacent rows of one user and stamp become one record for each type, session and request among them.
+ * ERR_MISSING, ERR_IO, ERR_CORRUPT, ERR_RANGE (form, or sources that do not go together), ERR_NOMEM. */
 int backtest_log_read(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
-int backtest_read_items(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
+/* Its files of items and of users; says how many records they gave. */
+int backtest_read_described(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 int backtest_read_files(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
 int backtest_read_own(struct backtest_log *l, const struct backtest_input *in, struct err *e) ERR_MUST_CHECK;
+/* reader_next of a file, whose path an error names. */
+int backtest_next(const char *path, struct reader *reader, struct read_record *out, struct err *e) ERR_MUST_CHECK;
 
 #define BACKTEST_PROGRESS_LINES 16384u
 /* A line was read. */

@@ -61,6 +61,7 @@ static void note_log(struct notes *n, const struct backtest_course *b) {
     if (in->n_topics) note_list(n, "kafka", in->topics, in->n_topics);
     if (in->journal) note(n, "journal", OUTCOME_TEXT, "%s", in->journal);
     if (in->items) note(n, "items", OUTCOME_TEXT, "%s", in->items);
+    if (in->users) note(n, "users_file", OUTCOME_TEXT, "%s", in->users);
     note(n, "log_id", OUTCOME_TEXT, "%016llx", (unsigned long long)backtest_log_hash(&w->log));
     note_count(n, "lines_read", w->log.lines);
     note_count(n, "lines_rejected", w->log.rejected);

@@ -156,9 +156,9 @@ static int read_file(struct reading *r, struct err *e) {
     if (rc == 0) rc = reader_new(u, READ_LINES, form_longest(r->path, &r->in->form), &reader, e);
     if (rc == 0) rc = form_find(r->path, reader, &r->in->form, &r->form, e);
     if (rc == 0 && r->form.format == FORM_JSONL) r->log->json = true;
-    if (rc == 0 && r->form.header) rc = reader_next(reader, &rec, e);
+    if (rc == 0 && r->form.header) rc = backtest_next(r->path, reader, &rec, e);
     if (rc > 0) rc = 0;
-    while (rc == 0 && (rc = reader_next(reader, &rec, e)) == 1) rc = take_record(r, &rec, e);
+    while (rc == 0 && (rc = backtest_next(r->path, reader, &rec, e)) == 1) rc = take_record(r, &rec, e);
     if (rc == 0) rc = flush(r, e);
     reader_free(reader);
     unpack_close(u);

@@ -39,7 +39,7 @@ struct backtest_table {
     struct backtest_ids *user_ids, *item_ids;
     struct backtest_type types[EVENT_MAX_TYPES]; /* sorted by name */
     size_t n_types;
-    int64_t begin_ms;                /* of the first event, where items are described before it */
+    int64_t begin_ms;                /* of the first event, where items or users are described before it */
     uint64_t lines;                  /* behaviour lines: items of behaviour events */
     uint64_t reasons[EVENT_REASONS]; /* records by verdict */
     uint64_t kinds[EVENT_DELETE + 1];

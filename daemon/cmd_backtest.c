@@ -21,8 +21,8 @@
 #define LISTED      20 /* lines that cannot be used, shown on stderr */
 
 static const char help[] =
-    "usage: rankd backtest --log FILE... [--items FILE] [-c FILE]... [-o section.key=v1,v2,v3]... --report DIR "
-    "[--json]\n"
+    "usage: rankd backtest --log FILE... [--items FILE] [--users FILE] [-c FILE]... [-o section.key=v1,v2,v3]... "
+    "--report DIR [--json]\n"
     "\n"
     "Judges the model, baselines beside it and other configurations of it on a log: before each event all candidates "
     "are\n"
@@ -41,6 +41,7 @@ static const char help[] =
     "  --type T            type of events that name none\n"
     "  --items FILE        item TAB feature,feature,...: known before the log begins; a feature is name=value or a "
     "value\n"
+    "  --users FILE        the same of users: user TAB feature,feature,...\n"
     "  --kafka TOPIC...    topics of kafka.brokers instead of files\n"
     "  --journal DIR       data directory, not in use, whose journal gives the order of an own log or of topics; "
     "without it\n"
@@ -159,6 +160,7 @@ enum {
     HEADER,
     TYPE,
     ITEMS,
+    USERS,
     JOURNAL,
     SOURCE,
     FROM,
@@ -192,6 +194,7 @@ static const struct option options[] = {{"log", 1, NULL, LOG},
                                         {"header", 0, NULL, HEADER},
                                         {"type", 1, NULL, TYPE},
                                         {"items", 1, NULL, ITEMS},
+                                        {"users", 1, NULL, USERS},
                                         {"journal", 1, NULL, JOURNAL},
                                         {"source", 1, NULL, SOURCE},
                                         {"from", 1, NULL, FROM},
@@ -232,6 +235,9 @@ static bool take_input(int opt, char *arg, struct backtest_input *in) {
         return true;
     case ITEMS:
         in->items = arg;
+        return true;
+    case USERS:
+        in->users = arg;
         return true;
     case JOURNAL:
         in->journal = arg;

@@ -1,4 +1,5 @@
 """rankd backtest on a small simulated shop: the same figures however it is run, resumed and stopped; what is judged; every source."""
+import gzip
 import json
 import math
 import os
@@ -369,6 +370,58 @@ def test_items_are_known_before_the_log_begins(tsv, tmp_path):
     assert sum(parts.values()) == under_test(result)["events"]
 
 
+def test_users_are_known_before_the_log_begins(tsv, tmp_path):
+    users, items = tmp_path / "users.tsv.gz", tmp_path / "items.tsv"
+    known = sorted({line.split("\t")[1] for line in tsv.read_text().splitlines()})
+    lines = [f"{user}\tplan={('pro', 'free')[n % 2]},number={n}\n" for n, user in enumerate(known)]
+    users.write_bytes(gzip.compress("".join([*lines, "newcomer\tplan=pro\n", "\tplan=pro\n", "u1\tplan=pro\tclick\n"]).encode()))
+    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)))
+    result, said = backtest("--log", tsv, "--users", users, "--items", items, "--every", 5, "--baselines", "none", "--cohort",
+                            "user.plan", "--report", tmp_path / "report")
+    protocol = result["protocol"]
+    assert (protocol["users_file"], protocol["items"]) == (str(users), str(items))
+    assert (protocol["users"], protocol["items_known"]) == (len(known) + 1, 150)
+    assert (protocol["behaviour_lines"], protocol["lines_rejected"]) == (4000, 2)
+    assert protocol["lines_read"] == 4000 + 150 + len(known) + 3
+    assert f"{users}:{len(known) + 2}: bad_record: no user before the first tab" in said
+    assert f"{users}:{len(known) + 3}: bad_record: more than the two columns of user TAB" in said
+    assert str(users) in (tmp_path / "report" / "report.html").read_text()
+    parts = {p["part"]: p["events"] for p in under_test(result)["cohorts"]["feature"]}
+    assert set(parts) == {"pro", "free"}
+    assert sum(parts.values()) == under_test(result)["events"]
+    without, _ = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none")
+    assert without["protocol"]["log_id"] != protocol["log_id"]
+    assert without["protocol"]["digest"] != protocol["digest"]
+
+
+def test_what_users_say_of_themselves_serves_the_first_answers(tmp_path):
+    """The shop's own descriptions beside its log: who has no history is answered better than without them."""
+    users, events = tmp_path / "users.tsv", tmp_path / "log.jsonl"
+    with open(users, "w") as told, open(events, "w") as log:
+        for line in shop("--events", "12000", "--users", "3000", "--items", "150", "--groups", "8", "--describe-users"):
+            event = json.loads(line)
+            if event["type"] == "user":
+                told.write(event["user"] + "\t" + ",".join(f"{k}={v}" for k, v in event["features"].items()) + "\n")
+            else:
+                log.write(line + "\n")
+    options = ["--log", events, "--every", 2, "--baselines", "none"]
+    first = []
+    for more in (["--users", users], [], ["--users", users, "-o", "model.user_features=0"]):
+        result, _ = backtest(*options, *more)
+        part, = [p for p in under_test(result)["cohorts"]["history"] if p["part"] == "none"]
+        first.append(part["ndcg@20"])
+    assert first[0] > max(first[1:])
+
+
+def test_a_file_of_users_that_cannot_be_read_is_refused(tsv, tmp_path):
+    _, said = backtest("--log", tsv, "--users", tmp_path / "none.tsv", code=1)
+    assert said.startswith("rankd: ") and str(tmp_path / "none.tsv") in said
+    broken = tmp_path / "users.tsv.gz"
+    broken.write_bytes(gzip.compress(b"u1\tplan=pro\n" * 5000)[:-20])
+    _, said = backtest("--log", tsv, "--users", broken, code=1)
+    assert said.startswith("rankd: ") and str(broken) in said
+
+
 def test_the_choice_is_made_on_the_part_that_is_not_scored(tsv):
     result, _ = backtest("--log", tsv, "--every", 2, "--baselines", "none", "-o", "model.terms=trend_long;all", "--skip", 0.4)
     assert under_test(result)["settings"] == ""  # all is the default
@@ -413,7 +466,7 @@ def test_topics_are_read_from_and_to_offsets_and_times(kafka, topic, log):
 def test_help_explains_every_option():
     done = run("rankd", "backtest", "--help")
     assert done.returncode == 0
-    for option in ("log", "items", "format", "columns", "kafka", "journal", "from", "to", "every", "skip", "serial", "shuffle-ties",
+    for option in ("log", "items", "users", "format", "columns", "kafka", "journal", "from", "to", "every", "skip", "serial", "shuffle-ties",
                    "targets", "repeats", "keep-used", "cold", "train-until", "freeze", "choose", "seeds", "random", "jobs",
                    "baselines", "ablations", "preset", "cohort", "report", "json"):
         assert re.search(rf"--{option}\b", done.stdout), option

@@ -17,7 +17,7 @@
 #include "tests/unit/store_tmp.h"
 
 struct world {
-    char dir[256], path[512], items[512];
+    char dir[256], path[512], items[512], users[512];
     char *files[1];
     struct config config;
     struct backtest_input input;
@@ -27,7 +27,7 @@ struct world {
     struct backtest_cases cases;
     /* the newest line that could not be used */
     uint64_t reject_line, n_rejects;
-    char reject_reason[64];
+    char reject_reason[64], reject_file[512], reject_text[256];
 };
 
 static inline void note_reject(void *arg, const char *file, uint64_t line, const char *reason, const char *text) {
@@ -37,6 +37,8 @@ static inline void note_reject(void *arg, const char *file, uint64_t line, const
     w->reject_line = line;
     w->n_rejects++;
     snprintf(w->reject_reason, sizeof w->reject_reason, "%s", reason);
+    snprintf(w->reject_file, sizeof w->reject_file, "%s", file);
+    snprintf(w->reject_text, sizeof w->reject_text, "%s", text);
 }
 
 static inline int world_setup(void **state) {
@@ -45,6 +47,7 @@ static inline int world_setup(void **state) {
     tmp_make(w->dir);
     snprintf(w->path, sizeof w->path, "%s/log", w->dir);
     snprintf(w->items, sizeof w->items, "%s/items.tsv", w->dir);
+    snprintf(w->users, sizeof w->users, "%s/users.tsv", w->dir);
     assert_int_equal(config_load(&w->config, NULL, NULL, 0, &e), 0);
     w->files[0] = w->path;
     w->input = (struct backtest_input){

@@ -187,6 +187,26 @@ static void cases_know_the_feature_asked_for(void **state) {
     assert_string_equal(feature_of(w, 3), "old");
 }
 
+static void a_file_of_users_gives_their_features(void **state) {
+    struct world *w = *state;
+    write_text(w->items, "a\tage=new\n");
+    write_text(w->users, "u\tage=old,plan=pro\nv\tplan=free\n");
+    w->input.items = w->items;
+    w->input.users = w->users;
+    w->protocol.cohort = "user.age";
+    read_log(w, "100\tu\ta\tclick\n101\tv\ta\tclick\n102\tw\ta\tclick\n");
+    choose_cases(w);
+    assert_int_equal(w->cases.set.n, 3);
+    assert_string_equal(w->cases.set.feature, "user.age");
+    assert_string_equal(feature_of(w, 0), "old");
+    assert_string_equal(feature_of(w, 1), "");
+    assert_string_equal(feature_of(w, 2), "");
+    w->protocol.cohort = "user.plan";
+    choose_cases(w);
+    assert_string_equal(feature_of(w, 0), "pro");
+    assert_string_equal(feature_of(w, 1), "free");
+}
+
 static void what_is_not_wanted_counts_in_nothing(void **state) {
     struct world *w = *state;
     struct err e;
@@ -214,6 +234,7 @@ int main(void) {
         T(a_moment_is_judged_from_what_was_before),
         T(figures_never_begin_inside_of_what_chooses),
         T(cases_know_the_feature_asked_for),
+        T(a_file_of_users_gives_their_features),
         T(what_is_not_wanted_counts_in_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

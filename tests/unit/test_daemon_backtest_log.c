@@ -133,6 +133,78 @@ static void items_are_described_before_the_log_begins(void **state) {
                          "\"feature\":\"sale\"}}"));
 }
 
+static void users_are_described_before_the_log_begins(void **state) {
+    struct world *w = *state;
+    char text[256];
+    write_text(w->users, "u\tcountry=de,plan=pro,plan=team,vip\n\tcountry=at\nw\n");
+    w->input.users = w->users;
+    read_log(w, "100\tu\ta\tclick\n101\tv\tb\tclick\n");
+    assert_int_equal(w->log.n_described, 2);
+    assert_int_equal(w->log.lines, 5);
+    assert_int_equal(w->table.kinds[EVENT_USER], 2);
+    assert_int_equal(w->table.kinds[EVENT_ITEM], 0);
+    assert_int_equal(w->table.begin_ms, 100000);
+    assert_int_equal(w->table.events[0].ts_ms, 100000);
+    assert_int_equal(w->table.events[0].user, w->table.events[2].user);
+    assert_int_equal(backtest_ids_count(w->table.user_ids), 3); /* w was described only */
+    assert_string_equal(told(w, text, sizeof text), "u a;v b");
+    struct slice line = backtest_text(&w->log, &w->log.records[0]);
+    assert_true(slice_is(line, "{\"type\":\"user\",\"user\":\"u\",\"features\":{\"country\":\"de\",\"plan\":[\"pro\","
+                               "\"team\"],\"feature\":\"vip\"}}"));
+    assert_int_equal(w->log.rejected, 1);
+    assert_int_equal(w->reject_line, 2);
+    assert_string_equal(w->reject_file, w->users);
+    assert_string_equal(w->reject_reason, "bad_record");
+    assert_string_equal(w->reject_text, "no user before the first tab");
+}
+
+/* Two files, each a source with places of its own: both stand in front of the log, and stay there. */
+static void items_and_users_are_described_together(void **state) {
+    struct world *w = *state;
+    struct err e;
+    write_text(w->items, "a\tbrand=x\nb\tbrand=y\n");
+    write_text(w->users, "u\tplan=pro\nv\tplan=free\nu\tplan=free\tclick\n");
+    w->input.items = w->items;
+    w->input.users = w->users;
+    read_log(w, "100\tu\ta\tclick\n100\tv\tb\tclick\n100\tw\ta\tclick\n");
+    assert_int_equal(w->log.n_described, 4);
+    assert_int_equal(w->log.n_sources, 3);
+    assert_int_not_equal(w->log.records[1].source, w->log.records[2].source);
+    assert_int_equal(w->log.records[2].offset, 1);
+    assert_int_equal(w->reject_line, 3);
+    assert_string_equal(w->reject_file, w->users);
+    assert_int_equal(backtest_order_shuffle(&w->log, &w->table, 3, &e), 1);
+    decode_log(w);
+    for (size_t k = 0; k < 4; k++) {
+        assert_int_equal(w->table.events[k].kind, k < 2 ? EVENT_ITEM : EVENT_USER);
+        assert_int_equal(w->table.events[k].ts_ms, 100000);
+    }
+}
+
+/* As the configuration calls the fields. */
+static void descriptions_have_the_names_of_fields_configured(void **state) {
+    struct world *w = *state;
+    struct err e;
+    char user[] = "events.user=customer,user", *overrides[] = {user};
+    config_free(&w->config);
+    assert_int_equal(config_load(&w->config, NULL, overrides, 1, &e), 0);
+    write_text(w->users, "u\tplan=pro\n");
+    w->input.users = w->users;
+    read_log(w, "100\tu\ta\tclick\n");
+    struct slice line = backtest_text(&w->log, &w->log.records[0]);
+    assert_true(slice_is(line, "{\"type\":\"user\",\"customer\":\"u\",\"features\":{\"plan\":\"pro\"}}"));
+    assert_int_equal(w->table.kinds[EVENT_USER], 1);
+}
+
+static void a_file_of_users_that_is_not_there_is_refused(void **state) {
+    struct world *w = *state;
+    struct err e;
+    write_text(w->path, "100\tu\ta\tclick\n");
+    w->input.users = w->users;
+    assert_int_equal(backtest_log_read(&w->log, &w->input, &e), ERR_MISSING);
+    assert_non_null(strstr(e.text, w->users));
+}
+
 static void an_erased_user_comes_back_as_another(void **state) {
     struct world *w = *state;
     w->input.serial = true;
@@ -198,6 +270,10 @@ int main(void) {
         T(a_type_taken_away_stays_away),
         T(lines_that_cannot_be_used_are_told_by_number),
         T(items_are_described_before_the_log_begins),
+        T(users_are_described_before_the_log_begins),
+        T(items_and_users_are_described_together),
+        T(descriptions_have_the_names_of_fields_configured),
+        T(a_file_of_users_that_is_not_there_is_refused),
         T(an_erased_user_comes_back_as_another),
         T(ties_are_shuffled_by_whole_moments),
         T(a_shuffle_is_fair),
