@@ -78,6 +78,11 @@ struct slice items_id(const struct items *t, uint32_t row) {
     return item_ids_of(t->ids, row);
 }
 
+/* The id first: the learner raises the generation before it takes an id away, and gives the row a new one after. */
+bool items_still(const struct items *t, uint32_t row, uint32_t generation, struct slice id) {
+    return slice_equal(items_id(t, row), id) && item_generation(t, row) == generation;
+}
+
 void item_note(struct items *t, uint32_t row) {
     const struct item_head *head = item_head(t, row);
     double count = head->count > 0
@@ -280,4 +285,9 @@ void item_read(const struct items *t, uint32_t row, struct item_head *head, floa
         }
         if (tries % 64 == 0) sched_yield(); /* the learner was put aside in the middle of a row */
     }
+}
+
+bool item_read_of(const struct items *t, uint32_t row, struct slice id, struct item_head *head, float *q) {
+    item_read(t, row, head, q, NULL);
+    return items_still(t, row, head->generation, id);
 }

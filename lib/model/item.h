@@ -172,6 +172,8 @@ void items_prefetch(const struct items *t, uint64_t hash, uint32_t station);
  * end. */
 uint32_t items_find(const struct items *t, struct slice id);
 struct slice items_id(const struct items *t, uint32_t row); /* empty when no id owns the row */
+/* The same: id owns the row, and what was read of it at that generation was id's too. */
+bool items_still(const struct items *t, uint32_t row, uint32_t generation, struct slice id);
 
 /* A row for a new id with its start values, not live. ERR_FULL at max_items. */
 int items_add(struct items *t, struct slice id, uint32_t *row, struct err *e) ERR_MUST_CHECK;
@@ -229,6 +231,9 @@ static inline void item_store_head(struct item_head *dst, const struct item_head
 
 /* Any thread: a whole row as it stood at one moment. q and y may be NULL. head->seq is not meaningful. */
 void item_read(const struct items *t, uint32_t row, struct item_head *head, float *q, float *y);
+/* Any thread inside an epoch section: the same of a row that was found for id. False: id was erased since, and what was
+ * read may be of another item. */
+bool item_read_of(const struct items *t, uint32_t row, struct slice id, struct item_head *head, float *q);
 
 /* Checkpoint: the table as it stands at begin, while the learner goes on. begin (learner, nothing touched since the
  * last publish): every dirty block is pending, none dirty; their number. take (store thread, each block below

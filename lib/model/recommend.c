@@ -9,15 +9,11 @@
 #include "lib/base/mem.h"
 #include "lib/model/explain.h"
 #include "lib/model/history.h"
+#include "lib/model/rows.h"
 #include "lib/model/segment.h"
 #include "lib/model/terms.h"
 
 static const uint32_t AHEAD[] = {4, 1}; /* rows from the one being read to those whose head or entries are asked for */
-
-struct rows {
-    uint32_t *row;
-    size_t n, cap;
-};
 
 struct recommend {
     struct model *model;
@@ -72,9 +68,9 @@ void recommend_free(struct recommend *r) {
     mem_free(r->hits);
     mem_free(r->reasons);
     explain_free(r->explain);
-    mem_free(r->excluded.row);
-    mem_free(r->only.row);
-    mem_free(r->cart.row);
+    rows_free(&r->excluded);
+    rows_free(&r->only);
+    rows_free(&r->cart);
     mem_free(r);
 }
 
@@ -88,67 +84,6 @@ static void enter(struct recommend *r) {
 void recommend_done(struct recommend *r) {
     if (r->inside) epoch_leave(r->model->epoch, r->reader);
     r->inside = false;
-}
-
-static int rows_room(struct rows *rows, size_t more, struct err *e) {
-    if (rows->n + more <= rows->cap) return 0;
-    size_t cap = rows->cap ? rows->cap : 256;
-    while (cap < rows->n + more) cap *= 2;
-    uint32_t *row = mem_realloc(rows->row, cap * sizeof *row);
-    if (!row) return err_set(e, ERR_NOMEM, NULL, "no memory for %zu items of a request", cap);
-    rows->row = row;
-    rows->cap = cap;
-    return 0;
-}
-
-/* Shell 1959, with the gaps of Ciura 2001: a user's hundred items take a third of the time of qsort, which calls to
- * compare. */
-static void sort_ascending(uint32_t *row, size_t n) {
-    static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
-    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
-        for (size_t k = gaps[g]; k < n; k++) {
-            uint32_t moved = row[k];
-            size_t at = k;
-            for (; at >= gaps[g] && row[at - gaps[g]] > moved; at -= gaps[g]) row[at] = row[at - gaps[g]];
-            row[at] = moved;
-        }
-}
-
-/* Ascending, each once. */
-static void rows_sort(struct rows *rows) {
-    size_t kept = 0;
-    sort_ascending(rows->row, rows->n);
-    for (size_t i = 0; i < rows->n; i++)
-        if (kept == 0 || rows->row[kept - 1] != rows->row[i]) rows->row[kept++] = rows->row[i];
-    rows->n = kept;
-}
-
-/* Among rows that are sorted. */
-static bool rows_have(const struct rows *rows, uint32_t row) {
-    size_t low = 0, high = rows->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (rows->row[middle] < row)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < rows->n && rows->row[low] == row;
-}
-
-/* Adds the rows of known ids; returns the number of the others or an error. */
-static int rows_add_ids(struct rows *rows, const struct items *t, const struct slice *ids, size_t n, size_t *n_unknown,
-                        struct err *e) {
-    int rc = rows_room(rows, n, e);
-    if (rc < 0) return rc;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t row = items_find(t, ids[i]);
-        if (row == ITEM_NONE)
-            ++*n_unknown;
-        else
-            rows->row[rows->n++] = row;
-    }
-    return 0;
 }
 
 static uint16_t generation_of(const struct items *t, uint32_t row) { return (uint16_t)item_generation(t, row); }
@@ -236,17 +171,6 @@ static int fill_terms(struct recommend *r, const struct taste *taste, struct err
     return rc;
 }
 
-/* The first TERMS_CART rows of the list, each counted once. */
-static void keep_first(struct rows *rows) {
-    size_t kept = 0;
-    for (size_t i = 0, k; i < rows->n && kept < TERMS_CART; i++) {
-        for (k = 0; k < kept && rows->row[k] != rows->row[i];) k++;
-        rows->row[kept] = rows->row[i];
-        kept += k == kept;
-    }
-    rows->n = kept;
-}
-
 /* The rows of the cart, all of them among the excluded ones. The order of those that count says nothing. */
 static int cart_rows(struct recommend *r, const struct recommend_request *q, size_t *n_unknown, struct err *e) {
     struct rows *cart = &r->cart, *used = &r->excluded;
@@ -256,7 +180,7 @@ static int cart_rows(struct recommend *r, const struct recommend_request *q, siz
     if (rc < 0) return rc;
     memcpy(used->row + used->n, cart->row, cart->n * sizeof *cart->row);
     used->n += cart->n;
-    keep_first(cart);
+    rows_keep_first(cart, TERMS_CART);
     rows_sort(cart);
     return 0;
 }
@@ -347,6 +271,12 @@ static int explain_hits(struct recommend *r, const struct topk_query *q, const s
     return explain_rows(r->explain, &at, r->ranked, n, e);
 }
 
+/* Not those of an item that had the row before, when the terms were collected. */
+static bool has_own_terms(const struct terms *s, const struct topk_hit *hit) {
+    const struct terms_row *of = terms_find(s, hit->row);
+    return !of || of->generation == (uint16_t)hit->generation;
+}
+
 /* Ranks, and names the hits. */
 static int answer(struct recommend *r, const struct topk_query *q, const struct taste *why, struct recommend_answer *a,
                   struct err *e) {
@@ -360,8 +290,9 @@ static int answer(struct recommend *r, const struct topk_query *q, const struct 
         struct slice id = items_id(t, hit->row);
         /* Erased just now; the row may have another item since, which may have been scored in its old row as well. */
         if (id.n == 0 || item_generation(t, hit->row) != hit->generation) continue;
+        if (q->terms && !has_own_terms(q->terms, hit)) continue;
         if (why) explain_name(r->explain, t, i, &r->reasons[named]);
-        r->hits[named++] = (struct recommend_hit){id, hit->score, hit->row};
+        r->hits[named++] = (struct recommend_hit){id, hit->score, hit->row, hit->generation};
     }
     a->hits = r->hits;
     a->reasons = why ? r->reasons : NULL;
@@ -445,20 +376,38 @@ static int hits_room(struct recommend *r, size_t n, struct err *e) {
     return 0;
 }
 
-int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) {
+/* Where the items to be scored stand before anything is read of them; row ITEM_NONE: unknown. */
+static int find_only(struct recommend *r, const struct recommend_request *q, struct err *e) {
     const struct items *t = r->model->items;
+    int rc = hits_room(r, q->n_only, e);
+    for (size_t i = 0; rc == 0 && i < q->n_only; i++) {
+        uint32_t row = items_find(t, q->only[i]);
+        r->hits[i] = (struct recommend_hit){q->only[i], NAN, row, row == ITEM_NONE ? 0 : item_generation(t, row)};
+    }
+    return rc;
+}
+
+/* The item's score if it had the row from find_only to now; else it was erased in between, and is unknown. */
+static bool score_hit(struct recommend *r, const struct topk_query *query, struct recommend_hit *hit) {
+    const struct items *t = r->model->items;
+    if (hit->row == ITEM_NONE) return false;
+    struct topk_hit got = topk_hit(t, r->model->kernel, query, hit->row);
+    bool known = got.generation == hit->generation && items_still(t, hit->row, got.generation, hit->id);
+    hit->score = known ? got.score : NAN;
+    if (!known) hit->row = ITEM_NONE;
+    return known;
+}
+
+int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a, struct err *e) {
     struct recommend_answer made = {0};
     struct taste taste;
     enter(r);
-    int rc = hits_room(r, q->n_only, e);
+    int rc = find_only(r, q, e);
     if (rc == 0) rc = taste_of(r, q, &taste, e);
     if (rc == 0) {
         struct topk_query query = query_of(r, &taste);
         for (size_t i = 0; i < q->n_only; i++) {
-            uint32_t row = items_find(t, q->only[i]);
-            bool known = row != ITEM_NONE;
-            float score = known ? topk_score(t, r->model->kernel, &query, row) : NAN;
-            r->hits[i] = (struct recommend_hit){q->only[i], score, row};
+            bool known = score_hit(r, &query, &r->hits[i]);
             taste.n_unknown += !known;
             made.work.rescored += known;
         }
@@ -476,12 +425,11 @@ int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t 
     struct recommend_answer made = {.basis = RECOMMEND_POPULAR};
     int rc = 0;
     enter(r);
+    struct item_head head;
     uint32_t row = items_find(t, id);
-    if (row == ITEM_NONE) {
+    if (row == ITEM_NONE || !item_read_of(t, row, id, &head, r->x)) {
         rc = err_set(e, ERR_MISSING, "item", "no item of that name");
     } else {
-        struct item_head head;
-        item_read(t, row, &head, r->x, NULL);
         if (!(head.q_sum > 0)) memset(r->x, 0, sizeof r->x);
         struct topk_query query = {
             .x = r->x, .cosine = true, .k = k, .wall_ms = wall_ms, .excluded = &row, .n_excluded = 1};

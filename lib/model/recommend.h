@@ -46,7 +46,8 @@ struct recommend_request {
 struct recommend_hit {
     struct slice id;
     float score;
-    uint32_t row; /* of the item; ITEM_NONE for an unknown one */
+    uint32_t row;        /* of the item; ITEM_NONE for an unknown one */
+    uint32_t generation; /* of the row */
 };
 
 #define RECOMMEND_REASONS 3
@@ -84,13 +85,14 @@ void recommend_free(struct recommend *r);
 int recommend_rank(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
                    struct err *e) ERR_MUST_CHECK;
 
-/* Scores of the items of q->only, in the order given, whether live, used, available or not; unknown items get NaN and
- * are counted. Ids are the request's own slices; k, exclude and wall_ms do not matter. */
+/* Scores of the items of q->only, in the order given, whether live, used, available or not; unknown items, among them
+ * those erased during the call, get NaN and are counted. Ids are the request's own slices; k, exclude and wall_ms do
+ * not matter. */
 int recommend_score(struct recommend *r, const struct recommend_request *q, struct recommend_answer *a,
                     struct err *e) ERR_MUST_CHECK;
 
-/* Items whose q is nearest by cosine to that of id; id itself left out. ERR_MISSING when id names no item. Rows with a
- * zero or unlearned vector score 0. */
+/* Items whose q is nearest by cosine to that of id; id itself left out. ERR_MISSING when id names no item, or one that
+ * is erased during the call. Rows with a zero or unlearned vector score 0. */
 int recommend_similar(struct recommend *r, struct slice id, uint32_t k, int64_t wall_ms, struct recommend_answer *a,
                       struct err *e) ERR_MUST_CHECK;
 

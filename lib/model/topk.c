@@ -96,12 +96,12 @@ static float add_terms(const struct topk_query *q, uint32_t row, float score) {
     return q->content && content_part(q->content, row, &part) ? score + part : score;
 }
 
-float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
+struct topk_hit topk_hit(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row) {
     struct scorer c = scorer_of(t, k, q);
     struct item_head head;
     float values[MODEL_MAX_DIM];
     item_read(t, row, &head, q->x ? values : NULL, NULL);
-    return add_terms(q, row, score_of(&c, &head, values));
+    return (struct topk_hit){add_terms(q, row, score_of(&c, &head, values)), row, head.generation};
 }
 
 static bool worse(struct topk_hit a, struct topk_hit b) {

@@ -57,8 +57,12 @@ int topk_rank(struct topk *s, const struct items *t, const struct scan *c, const
 /* The same by scoring everything: the oracle of the tests and the fall-back where bounds cannot decide. */
 int topk_rank_naive(struct topk *s, const struct items *t, const struct topk_query *q, struct topk_hit *hits, size_t *n,
                     struct err *e) ERR_MUST_CHECK;
-/* The exact score of one row with kernel k. */
-float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row);
+/* The exact score of one row with kernel k, which may be NaN; topk_score: the score alone. */
+struct topk_hit topk_hit(const struct items *t, const struct kernel *k, const struct topk_query *q, uint32_t row);
+static inline float topk_score(const struct items *t, const struct kernel *k, const struct topk_query *q,
+                               uint32_t row) {
+    return topk_hit(t, k, q, row).score;
+}
 
 /* Where one row, a candidate, stands among all that the query allows, and the q->k best others (k may be 0): *rank is
  * the number of rows before it, or limit when there are as many (the others are then not filled). Rows whose position
