@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "daemon/ctl_line.h"
+#include "lib/base/clock.h"
 #include "lib/base/utf8.h"
 
 static const struct {
@@ -137,18 +138,24 @@ bool row_is_number(struct slice s) {
     return at == s.n;
 }
 
-/* The daemon reads numbers of 12 and more digits as milliseconds: seconds that get there are written so. */
+/* The daemon reads numbers of 12 and more digits as milliseconds: seconds that get there are written so. A time without
+ * a zone gets one. */
 static void write_ts(struct slice ts, struct buf *out) {
     size_t whole = digits(ts, 0), decimals = 0;
     bool point = whole < ts.n && ts.p[whole] == '.';
     if (point) decimals = digits(ts, whole + 1);
     bool plain = whole + point + decimals == ts.n && whole && ts.p[0] != '0' && (!point || decimals);
+    int64_t ms;
+    char text[32];
     if (plain && whole >= 9 && whole <= 11 && decimals <= 3) {
         buf_add(out, ts.p, whole);
         if (point) buf_add(out, ts.p + whole + 1, decimals);
         buf_add(out, "000", 3 - decimals);
     } else if (row_is_number(ts)) {
         buf_add_slice(out, ts);
+    } else if (!clock_parse(ts, &ms) && clock_parse_plain(ts, &ms)) {
+        clock_format(ms, text);
+        buf_add_json(out, slice_str(text));
     } else {
         buf_add_json(out, ts);
     }

@@ -75,7 +75,9 @@ int row_parse(const struct columns *c, char separator, struct slice record, stru
 void row_moment(const struct row *row, struct buf *out);
 
 /* The rows of one event: one, or those of one moment. Appends {"id":..,"ts":..,...} without newline. A ts in seconds
- * with at most 3 decimals becomes epoch milliseconds, other numbers keep their digits, other text goes as it is. */
+ * with at most 3 decimals becomes epoch milliseconds, other numbers keep their digits; a date or a date and time
+ * without a zone (clock_parse_plain) is UTC and becomes RFC 3339, other text goes as it is, for the decoder to judge.
+ */
 void row_write(const struct row *rows, size_t n, const char *id, const char *type, struct buf *out);
 /* "-12.5" and the like, as JSON writes numbers. */
 bool row_is_number(struct slice s);

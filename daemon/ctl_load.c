@@ -44,7 +44,9 @@ static const char help[] =
     "  --resume               go on where an interrupted load stopped: FILE.rankd-load says where\n"
     "  --bad FILE             all lines not loaded, as JSON Lines; the first 20 are shown in any case\n"
     "\n"
-    "A ts of a TSV or CSV is seconds with or without decimals, milliseconds, or RFC 3339.\n"
+    "A ts of a TSV or CSV is seconds with or without decimals, milliseconds, RFC 3339, or in UTC without a zone:\n"
+    "2014-04-01 03:08:52, 2014-04-01T03:08 or 2014-04-01. With --baskets all lines of a user with one ts are one\n"
+    "event, with dates alone those of a day.\n"
     "Exit code 1 also when a line was rejected.\n";
 
 void load_bad(struct load *l, uint64_t line, const char *reason, const char *message, struct slice text) {

@@ -94,18 +94,8 @@ static bool take_offset(struct slice *s, int *minutes) {
     return true;
 }
 
-bool clock_parse(struct slice s, int64_t *ms) {
-    int year, month, day, hour, minute, second, fraction, offset;
-    if (!take_number(&s, 4, 0, 9999, &year) || !take_one(&s, "-")) return false;
-    if (!take_number(&s, 2, 1, 12, &month) || !take_one(&s, "-")) return false;
-    if (!take_number(&s, 2, 1, days_of_month(year, month), &day) || !take_one(&s, "Tt ")) return false;
-    if (!take_number(&s, 2, 0, 23, &hour) || !take_one(&s, ":")) return false;
-    if (!take_number(&s, 2, 0, 59, &minute) || !take_one(&s, ":")) return false;
-    if (!take_number(&s, 2, 0, 60, &second)) return false;
-    if (!take_fraction(&s, &fraction) || !take_offset(&s, &offset) || s.n != 0) return false;
-
-    int64_t days = days_before_year(year) + days_before_month(year, month) + day - 1;
-    int64_t minutes = days * 1440 + hour * 60 + minute - offset;
+/* From the minutes since 1970 and what is below them. */
+static bool time_of(int64_t minutes, int second, int fraction, int64_t *ms) {
     if (second == 60) { /* leap seconds are put in before midnight UTC only */
         if (minutes < 0 || minutes % 1440 != 1439) return false;
         second = 59;
@@ -115,6 +105,31 @@ bool clock_parse(struct slice s, int64_t *ms) {
     *ms = result;
     return true;
 }
+
+/* plain: what is missing at the end is zero, and the zone is UTC. */
+static bool parse(struct slice s, bool plain, int64_t *ms) {
+    int year, month, day, hour = 0, minute = 0, second = 0, fraction = 0, offset = 0;
+    if (!take_number(&s, 4, 0, 9999, &year) || !take_one(&s, "-")) return false;
+    if (!take_number(&s, 2, 1, 12, &month) || !take_one(&s, "-")) return false;
+    if (!take_number(&s, 2, 1, days_of_month(year, month), &day)) return false;
+    if (!plain || s.n > 0) {
+        if (!take_one(&s, "Tt ")) return false;
+        if (!take_number(&s, 2, 0, 23, &hour) || !take_one(&s, ":")) return false;
+        if (!take_number(&s, 2, 0, 59, &minute)) return false;
+    }
+    if (!plain || s.n > 0) {
+        if (!take_one(&s, ":") || !take_number(&s, 2, 0, 60, &second)) return false;
+        if (!take_fraction(&s, &fraction)) return false;
+    }
+    if (!plain || s.n > 0) {
+        if (!take_offset(&s, &offset) || s.n != 0) return false;
+    }
+    int64_t days = days_before_year(year) + days_before_month(year, month) + day - 1;
+    return time_of(days * 1440 + hour * 60 + minute - offset, second, fraction, ms);
+}
+
+bool clock_parse(struct slice s, int64_t *ms) { return parse(s, false, ms); }
+bool clock_parse_plain(struct slice s, int64_t *ms) { return parse(s, true, ms); }
 
 static void put_number(char *at, int width, int64_t v) {
     for (int i = width - 1; i >= 0; i--, v /= 10) at[i] = (char)('0' + v % 10);

@@ -23,6 +23,9 @@ void clock_replace(int64_t (*wall_ms)(void));
  * leap second (only just before midnight UTC) counts as the second before. False, *ms untouched, when s is not one or
  * lies outside [CLOCK_MS_MIN, CLOCK_MS_MAX]. */
 bool clock_parse(struct slice s, int64_t *ms);
+/* The same, and what databases export: without a zone, which is UTC then, also without the fraction, the seconds, or
+ * the time of day ("2014-04-01 03:08:52", "2014-04-01 03:08", "2014-04-01"). */
+bool clock_parse_plain(struct slice s, int64_t *ms);
 /* 2023-11-14T22:13:20.123Z; ms within the range above. */
 void clock_format(int64_t ms, char out[32]);
 

@@ -258,6 +258,21 @@ def test_bad_lines_are_named_by_file_and_line_and_do_not_stop_it(tsv, tmp_path):
     assert result["protocol"]["skipped_bad_time"] == 1
 
 
+def test_times_without_a_zone_are_utc(log, tmp_path):
+    """As databases export them: the same events at the same times, whether with seconds, in TSV or in CSV."""
+    digests = set()
+    for name, separator, form in [("zone.tsv", "\t", "%Y-%m-%dT%H:%M:00.000Z"), ("seconds.csv", ",", "%Y-%m-%d %H:%M:%S"),
+                                  ("minutes.tsv", "\t", "%Y-%m-%dT%H:%M")]:
+        events = [json.loads(line) for line in log.read_text().splitlines()[:600]]
+        path = tmp_path / name
+        path.write_text("".join(separator.join([time.strftime(form, time.gmtime(e["ts"] // 60000 * 60)), e["user"], e["item"],
+                                                e["type"]]) + "\n" for e in events))
+        result, said = backtest("--log", path, "--columns", "ts,user,item,type", "--every", 20, "--baselines", "none")
+        assert "skipped_bad_time" not in result["protocol"], said
+        digests.add(result["protocol"]["digest"])
+    assert len(digests) == 1
+
+
 def test_a_file_without_known_columns_is_refused_with_what_to_do(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("a,b,c\n1,2,3\n")

@@ -45,6 +45,21 @@ def write(path, text):
     return path
 
 
+def test_times_without_a_zone_are_utc_in_columns_and_wrong_in_json(rankd, tmp_path):
+    path = write(tmp_path / "export.csv", "event_time,user_id,item_id,event_type\n"
+                 "2014-04-01,u1,a,click\n2014-04-01 03:08,u2,b,click\n2014-04-01 03:08:52,u3,c,click\n")
+    done = load(rankd, "--columns", "ts,user,item,type", "--header", "--json", path)
+    assert done.returncode == 0, done.stderr
+    rankd.wait_learned(3)
+    assert rankd.metrics().value("rankd_model_clock_seconds") == 1396321732
+    path = write(tmp_path / "other.csv", "ts,user,item,type\n1.4.2014 3:08,u1,a,click\n")
+    done = load(rankd, path)
+    assert done.returncode == 1 and "bad_time" in done.stderr and "1.4.2014 3:08" in done.stderr
+    path = write(tmp_path / "events.jsonl", '{"ts":"2014-04-01 03:08:52","user":"u","item":"a","type":"click"}\n')
+    done = load(rankd, path)
+    assert done.returncode == 1 and "bad_time" in done.stderr
+
+
 def test_every_form_plain_and_packed_means_the_same_events(rankd, tmp_path):
     files = [write(tmp_path / f"log.{form}{packing}", text_of(form, rows(40, 100 * k)))
              for k, (form, packing) in enumerate((f, p) for f in ("jsonl", "tsv", "csv") for p in ("", ".gz", ".zst"))]

@@ -104,6 +104,57 @@ static void refuses_what_is_not_rfc_3339(void **state) {
     for (size_t n = 0; n < strlen(whole); n++) assert_refused(slice_of(whole, n));
 }
 
+static void plain_times_are_utc(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *means;
+    } plain[] = {
+        {"2014-04-01 03:08:52", "2014-04-01T03:08:52Z"},
+        {"2014-04-01T03:08:52", "2014-04-01T03:08:52Z"},
+        {"2014-04-01 03:08:52.9876", "2014-04-01T03:08:52.987Z"},
+        {"2011-12-01 08:26", "2011-12-01T08:26:00Z"},
+        {"2014-04-01", "2014-04-01T00:00:00Z"},
+        {"1970-01-01", "1970-01-01T00:00:00Z"},
+        {"2016-12-31 23:59:60", "2016-12-31T23:59:60Z"},
+        {"2023-11-14T23:13:20+01:00", "2023-11-14T22:13:20Z"},
+    };
+    static const char *const wrong[] = {
+        "",
+        "2014",
+        "2014-04",
+        "2014-04-01 ",
+        "2014-04-01 03",
+        "2014-04-01 03:08:",
+        "2014-04-01 03:08:52.",
+        "2014-04-01 03:08:52,5",
+        "2014-04-01 03:08:52 ",
+        "2014-04-01  03:08:52",
+        "2014-04-01 3:08",
+        "2014-04-01 03:08Z",
+        "2014-04-01Z",
+        "2014-04-01 03:08 PM",
+        "2014-04-01 03:08:52 UTC",
+        "2014-04-31",
+        "2014-04-01 24:00",
+        "2014-04-01 12:59:60",
+        "01.04.2014",
+        "4/1/2014 3:08",
+        "20140401",
+        "1969-12-31",
+    };
+    int64_t ms, want;
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        assert_true(clock_parse(slice_str(plain[i].means), &want));
+        if (!clock_parse_plain(slice_str(plain[i].text), &ms)) fail_msg("%s is refused", plain[i].text);
+        assert_true(ms == want);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ms = 4711;
+        if (clock_parse_plain(slice_str(wrong[i]), &ms)) fail_msg("%s is accepted", wrong[i]);
+        assert_int_equal(ms, 4711);
+    }
+}
+
 static void refuses_what_lies_outside_the_range(void **state) {
     (void)state;
     assert_refused(slice_str("1969-12-31T23:59:59.999Z"));
@@ -165,6 +216,7 @@ int main(void) {
         cmocka_unit_test(cuts_fractions_to_milliseconds),
         cmocka_unit_test(a_leap_second_is_the_second_before),
         cmocka_unit_test(refuses_what_is_not_rfc_3339),
+        cmocka_unit_test(plain_times_are_utc),
         cmocka_unit_test(refuses_what_lies_outside_the_range),
         cmocka_unit_test(every_day_agrees_with_the_c_library),
         cmocka_unit_test(clocks_run_and_can_be_replaced),
