@@ -1,10 +1,9 @@
 """Features of users: who was described and has done nothing yet is answered what others of his kind take."""
 import json
-import subprocess
 
 import pytest
 
-from rankd import binary, shop
+from rankd import run, shop
 
 TASTES = ("red", "green", "blue")
 
@@ -110,8 +109,9 @@ def test_the_newcomers_of_a_backtest(tmp_path):
     log.write_text("\n".join(lines) + "\n")
 
     def first_events(*options):
-        done = subprocess.run([binary("rankd"), "backtest", "--log", log, "--every", "2", "--baselines", "none", "--report",
-                               tmp_path / "report", "--json", "--quiet", *options], capture_output=True, text=True, check=True)
+        done = run("rankd", "backtest", "--log", str(log), "--every", "2", "--baselines", "none", "--report", str(tmp_path / "report"),
+                   "--json", "--quiet", *options, timeout_s=120)
+        assert done.returncode == 0, done.stderr
         cohorts = json.loads(done.stdout)["models"][0]["cohorts"]["history"]
         return next(part["ndcg@20"] for part in cohorts if part["part"] == "none")
 
