@@ -108,7 +108,7 @@ int cmd_verify(int argc, char **argv) {
         fprintf(stderr, "rankd: %s; verify needs a directory that is not in use\n", e.text);
         rc = EXIT_FAILED_RUN;
     } else {
-        rc = verify_in_child(&config, stdout) == VERIFIED_WHOLE ? EXIT_DONE : EXIT_FAILED_RUN;
+        rc = verify_in_child(&config, NULL, stdout) == VERIFIED_WHOLE ? EXIT_DONE : EXIT_FAILED_RUN;
         close(lock);
     }
     config_free(&config);

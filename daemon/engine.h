@@ -133,8 +133,9 @@ void engine_expect(struct engine *g, uint32_t source, uint32_t partition, const 
 void engine_publish(struct engine *g);
 
 /* Load from the store into a new engine: 1 when there was a state, 0 when the store is empty. ERR_MISMATCH when
- * dimension or seed differ (with the operator's choices); ERR_CORRUPT names the place. */
-int engine_load(struct engine *g, struct store *store, struct err *e) ERR_MUST_CHECK;
+ * dimension or seed differ (with the operator's choices); ERR_CORRUPT names the place. ERR_STOPPED soon after another
+ * thread has set *stop, which may be NULL; on an error the engine is good for engine_free alone. */
+int engine_load(struct engine *g, struct store *store, const _Atomic bool *stop, struct err *e) ERR_MUST_CHECK;
 
 /* The state that was loaded ends with this epoch: that of the configuration goes on or begins. */
 void engine_loaded_epoch(struct engine *g, const uint64_t hash[2]);

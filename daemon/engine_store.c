@@ -222,21 +222,24 @@ static int load_row(struct engine *g, enum store_table table, struct slice key, 
     }
 }
 
-static int load_tables(struct engine *g, struct store_scan *scan, struct err *e) {
+static int load_tables(struct engine *g, struct store_scan *scan, const _Atomic bool *stop, struct err *e) {
     static const enum store_table tables[] = {STORE_ITEM,          STORE_ITEM_ID,       STORE_RECENT,
                                               STORE_DEDUP,         STORE_POSITION,      STORE_FEATURE,
                                               STORE_FEATURE_STATE, STORE_ITEM_FEATURES, STORE_SEGMENT};
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
         struct slice key, value;
         int rc = store_scan_seek(scan, tables[k], slice_of(NULL, 0), e);
-        while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1)
+        while (rc == 0 && (rc = store_scan_next(scan, &key, &value, e)) == 1) {
             rc = load_row(g, tables[k], key, value, e);
+            if (rc == 0 && stop && atomic_load_explicit(stop, memory_order_relaxed))
+                rc = err_set(e, ERR_STOPPED, NULL, "ended while it was loading");
+        }
         if (rc < 0) return rc;
     }
     return 0;
 }
 
-int engine_load(struct engine *g, struct store *store, struct err *e) {
+int engine_load(struct engine *g, struct store *store, const _Atomic bool *stop, struct err *e) {
     struct buf state;
     struct loaded l = {0};
     struct store_scan *scan = NULL;
@@ -254,7 +257,7 @@ int engine_load(struct engine *g, struct store *store, struct err *e) {
     if (rc == 0) rc = store_get(store, STORE_META, slice_str("drift"), &state, e);
     if (rc == 0) rc = drift_decode(&g->model->drift, slice_of(state.p, state.n), e);
     if (rc == 0) rc = store_scan_begin(store, &scan, e);
-    if (rc == 0) rc = load_tables(g, scan, e);
+    if (rc == 0) rc = load_tables(g, scan, stop, e);
     if (scan) store_scan_end(scan);
     if (rc == 0) rc = recent_load_end(g->model->recent, l.recent, e);
     if (rc == 0) rc = dedup_load_end(g->model->dedup, l.dedup, e);

@@ -200,7 +200,7 @@ static int open_into(struct replay *r, struct err *e) {
     int rc = store_lock_dir(r->o->into, &r->lock, e);
     if (rc == 0) rc = store_open(&o, &r->store, e);
     if (rc == 0) rc = engine_new(c, r->store, 2, &r->engine, e);
-    if (rc == 0) rc = engine_load(r->engine, r->store, e);
+    if (rc == 0) rc = engine_load(r->engine, r->store, NULL, e);
     if (rc == 1)
         return err_set(e, ERR_MISMATCH, "into", "%s holds a model already: give an empty directory", r->o->into);
     if (rc == 0) rc = checkpoint_new(r->engine, 0, &r->checkpoint, e);

@@ -26,7 +26,10 @@ static int start_directory(struct run *r, struct err *e) {
         return err_set(e, ERR_IO, "rankd.data_dir", "%s cannot be made: %s", dir, strerror(errno));
     int rc = store_lock_dir(dir, &r->lock, e);
     if (rc < 0) return rc;
-    if (r->d.config.verify_at_start && verify_in_child(&r->d.config, stderr) == VERIFIED_DAMAGED)
+    if (!r->d.config.verify_at_start) return 0;
+    enum verified found = verify_in_child(&r->d.config, &r->d.stopping, stderr);
+    if (found == VERIFIED_STOPPED) return err_set(e, ERR_STOPPED, NULL, "ended while it was verifying");
+    if (found == VERIFIED_DAMAGED)
         return err_set(e, ERR_CORRUPT, "rankd.verify_at_start", "%s is damaged: see what rankd verify says", dir);
     return 0;
 }
@@ -68,7 +71,7 @@ static int start_engine(struct run *r, struct err *e) {
     const struct config *c = &r->d.config;
     uint64_t start = clock_steady_ns();
     int rc = engine_new(c, r->d.store, DAEMON_READER_WORKERS + (unsigned)c->http_workers, &r->d.engine, e);
-    if (rc == 0) rc = engine_load(r->d.engine, r->d.store, e);
+    if (rc == 0) rc = engine_load(r->d.engine, r->d.store, &r->d.stopping, e);
     if (rc < 0) return rc;
     r->d.load_ns = clock_steady_ns() - start;
     struct engine *g = r->d.engine;
@@ -285,6 +288,16 @@ static void stop_parts(struct run *r, size_t n) {
         if (parts[k].free) parts[k].free(r);
 }
 
+static int end_early(struct run *r, size_t n_parts, int rc, const struct err *e) {
+    bool stopped = rc == ERR_STOPPED || (rc == 0 && atomic_load(&r->d.stopping));
+    if (!stopped) log_err(LOG_ERROR, "start_failed", e);
+    stop_parts(r, n_parts);
+    if (stopped) log_line(LOG_INFO, "stopped", " detail=\"before it was ready\"");
+    if (stopped) return EXIT_DONE;
+    return rc == ERR_MISMATCH || rc == ERR_RANGE || rc == ERR_SYNTAX || rc == ERR_DENIED ? EXIT_BAD_USE
+                                                                                         : EXIT_FAILED_RUN;
+}
+
 static int run_daemon(struct run *r) {
     struct err e = {0};
     size_t n = 0;
@@ -293,13 +306,8 @@ static int run_daemon(struct run *r) {
     r->d.started_wall_ms = clock_wall_ms();
     signal(SIGPIPE, SIG_IGN);
     log_line(LOG_INFO, "starting", " version=%s data_dir=%s", RANKD_VERSION, r->d.config.data_dir);
-    for (; n < N_PARTS && rc == 0; n++) rc = parts[n].start ? parts[n].start(r, &e) : 0;
-    if (rc < 0) {
-        log_err(LOG_ERROR, "start_failed", &e);
-        stop_parts(r, n);
-        return rc == ERR_MISMATCH || rc == ERR_RANGE || rc == ERR_SYNTAX || rc == ERR_DENIED ? EXIT_BAD_USE
-                                                                                             : EXIT_FAILED_RUN;
-    }
+    for (; n < N_PARTS && rc == 0 && !atomic_load(&r->d.stopping); n++) rc = parts[n].start ? parts[n].start(r, &e) : 0;
+    if (rc < 0 || atomic_load(&r->d.stopping)) return end_early(r, n, rc, &e);
     atomic_store(&r->d.ready, true);
     log_line(LOG_INFO, "ready", " http=%s metrics=%s admin=%s", r->d.http_bound,
              r->d.metrics_bound[0] ? r->d.metrics_bound : "-", r->d.admin_socket);
@@ -316,8 +324,9 @@ int cmd_run(int argc, char **argv) {
     for (int opt; (opt = getopt_long(argc, argv, CMD_SHORT, options, NULL)) != -1;) {
         if (opt == 'h') {
             fputs("usage: rankd run [-c FILE] [-o section.key=value]...\n\n"
-                  "Runs in the foreground and logs to stderr. SIGTERM ends it after a checkpoint, SIGHUP reloads what "
-                  "can be reloaded.\n"
+                  "Runs in the foreground and logs to stderr. SIGTERM ends it after a checkpoint, or at once while it "
+                  "starts;\n"
+                  "SIGHUP reloads what can be reloaded.\n"
                   "Exit code 0: ended by a signal; 1: could not start or go on; 2: bad arguments or configuration.\n",
                   stdout);
             return EXIT_DONE;
@@ -329,6 +338,12 @@ int cmd_run(int argc, char **argv) {
         return EXIT_BAD_USE;
     }
     enum log_level level;
+    struct err e;
+    r.stop = (struct stop){.stopping = &r.d.stopping, .ready = &r.d.ready};
+    if (stop_watch(&r.stop, &e) < 0) {
+        fprintf(stderr, "rankd: %s\n", e.text);
+        return EXIT_FAILED_RUN;
+    }
     if (cmd_load(&r.args, &r.d.config) != 0) return EXIT_BAD_USE;
     if (log_parse_level(r.d.config.log_level, &level)) log_set_level(level);
     evthread_use_pthreads();

@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/probe.h"
 #include "daemon/sources.h"
+#include "daemon/stop.h"
 #include "daemon/worker.h"
 #include "lib/store/seglog.h"
 
@@ -20,7 +21,8 @@ struct run {
     struct source_env env;
     struct sources *sources;
     struct event_base *base;
-    struct event *signals[3], *tick;
+    struct stop stop;
+    struct event *end, *reload, *tick;
     struct api *api;
     struct api_admin *admin;
     struct api_metrics *metrics;

@@ -1,6 +1,5 @@
 /* Signals, reloading, and watching over the parts while the daemon runs. */
 #include <event2/event.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -9,29 +8,13 @@
 #include "daemon/run_priv.h"
 #include "lib/base/clock.h"
 
-#define STOP_LIMIT_MS 4500 /* from SIGTERM to the end; past it without the last checkpoint */
-#define TICK_MS       250
-#define STALL_WARN_S  30
+#define TICK_MS      250
+#define STALL_WARN_S 30
 
-/* The end must not hang on a disk that does not answer. */
-static void *cut_short(void *arg) {
-    (void)arg;
-    clock_sleep_ms(STOP_LIMIT_MS);
-    log_line(
-        LOG_WARN, "stop_cut_short",
-        " after_ms=%d detail=\"without the last checkpoint: what it would have held is learned again from the log\"",
-        STOP_LIMIT_MS);
-    _exit(0);
-}
-
-static void on_stop(evutil_socket_t sig, short what, void *arg) {
+static void on_stop(evutil_socket_t fd, short what, void *arg) {
     struct run *r = arg;
-    pthread_t watch;
+    (void)fd;
     (void)what;
-    if (atomic_exchange(&r->d.stopping, true)) return;
-    log_line(LOG_INFO, "stopping", " signal=%d", (int)sig);
-    sd_notify(0, "STOPPING=1");
-    if (pthread_create(&watch, NULL, cut_short, NULL) == 0) pthread_detach(watch);
     event_base_loopbreak(r->base);
 }
 
@@ -148,13 +131,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
 }
 
 int tend_start(struct run *r, struct err *e) {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     const struct timeval tick = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
-    for (int k = 0; k < 3; k++) {
-        r->signals[k] = evsignal_new(r->base, numbers[k], k < 2 ? on_stop : on_reload, r);
-        if (!r->signals[k] || event_add(r->signals[k], NULL) != 0)
-            return err_set(e, ERR_IO, "signals", "signal %d cannot be watched", numbers[k]);
-    }
+    r->end = event_new(r->base, r->stop.fd, EV_READ, on_stop, r);
+    r->reload = evsignal_new(r->base, SIGHUP, on_reload, r);
+    if (!r->end || !r->reload || event_add(r->end, NULL) != 0 || event_add(r->reload, NULL) != 0)
+        return err_set(e, ERR_IO, "signals", "signals cannot be watched");
+    stop_take_reloads();
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
     if (!r->tick || event_add(r->tick, &tick) != 0) return err_set(e, ERR_NOMEM, "timer", "no memory");
     if (sd_watchdog_enabled(0, &r->watchdog_us) <= 0) r->watchdog_us = 0;
@@ -163,7 +145,7 @@ int tend_start(struct run *r, struct err *e) {
 
 void tend_free(struct run *r) {
     probe_free(r->probe);
-    for (int k = 0; k < 3; k++)
-        if (r->signals[k]) event_free(r->signals[k]);
+    if (r->end) event_free(r->end);
+    if (r->reload) event_free(r->reload);
     if (r->tick) event_free(r->tick);
 }

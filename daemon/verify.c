@@ -13,8 +13,11 @@
 #include "daemon/digest.h"
 #include "daemon/engine.h"
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/store/seglog.h"
 #include "lib/store/store.h"
+
+#define STOP_LOOK_MS 20
 
 static void say_bad(void *arg, const struct err *e) { fprintf(arg, "damaged: %s\n", e->text); }
 
@@ -89,7 +92,18 @@ static int verify_log(const struct config *c, uint64_t learned, FILE *out) {
     return -1;
 }
 
-enum verified verify_in_child(const struct config *c, FILE *out) {
+/* Until the child has ended; false: it was made to, or cannot be waited for. */
+static bool wait_for(pid_t child, int *status, const _Atomic bool *stop) {
+    for (;;) {
+        bool stopped = stop && atomic_load(stop);
+        if (stopped) (void)kill(child, SIGKILL);
+        pid_t got = waitpid(child, status, stop && !stopped ? WNOHANG : 0);
+        if (got == 0) clock_sleep_ms(STOP_LOOK_MS);
+        if (got == child || (got < 0 && errno != EINTR)) return got == child && !stopped;
+    }
+}
+
+enum verified verify_in_child(const struct config *c, const _Atomic bool *stop, FILE *out) {
     static const char *const said[] = {"whole", "DAMAGED", "not verified"};
     fflush(out);
     pid_t parent = getpid(), child = fork();
@@ -107,7 +121,7 @@ enum verified verify_in_child(const struct config *c, FILE *out) {
         _exit(log ? (int)store : VERIFIED_DAMAGED);
     }
     int status;
-    if (waitpid(child, &status, 0) != child) return VERIFIED_DAMAGED;
+    if (!wait_for(child, &status, stop)) return stop && atomic_load(stop) ? VERIFIED_STOPPED : VERIFIED_DAMAGED;
     if (WIFSIGNALED(status))
         fprintf(out,
                 "damaged: reading ended by signal %d: the structure of model.mdb is damaged. Restore a backup, or move "

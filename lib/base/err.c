@@ -55,6 +55,8 @@ const char *err_name(int code) {
         return "again";
     case ERR_DENIED:
         return "denied";
+    case ERR_STOPPED:
+        return "stopped";
     default:
         return "unknown";
     }

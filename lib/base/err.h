@@ -15,6 +15,7 @@ enum err_code {
     ERR_MISSING = -9,  /* no such thing */
     ERR_AGAIN = -10,   /* nothing yet, or outcome unknown: ask again */
     ERR_DENIED = -11,  /* not allowed here */
+    ERR_STOPPED = -12, /* left undone because the caller asked for it */
 };
 
 struct err {

@@ -249,6 +249,49 @@ def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(make_rankd):
         assert told == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["event=starting", "event=model_loaded"])
+def test_told_to_end_while_it_starts_it_ends_in_order(make_rankd, moment, number):
+    daemon = make_rankd().start()
+    daemon.send(shop("--events", 2000))
+    daemon.wait_learned(2000)
+    before = daemon.digest()
+    daemon.stop()
+    for _ in range(3):
+        daemon.launch()
+        daemon.wait_log(moment)
+        daemon.signal(number)
+        assert daemon.wait_exit() == 0, daemon.log()
+        assert daemon.find_log("event=stopping", f"signal={int(number)}") and daemon.find_log("event=stopped")
+        assert not os.path.exists(os.path.join(daemon.data_dir, "running"))
+    daemon.start()
+    assert daemon.digest() == before
+
+
+def test_told_to_end_while_it_hangs_at_the_start_it_ends_within_seconds(make_rankd):
+    """It waits for ever for somebody to write into a pipe in place of a log segment; nothing that looks whether to end is reached."""
+    daemon = make_rankd()
+    os.mkdir(daemon.log_dir)
+    os.mkfifo(os.path.join(daemon.log_dir, "00000000000000000000.jsonl"))
+    open(os.path.join(daemon.log_dir, "00000000000000000000.sum"), "wb").close()
+    daemon.launch()
+    daemon.wait_log("event=model_loaded")
+    daemon.signal(signal.SIGHUP)  # ends nothing
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit() == 0
+    assert daemon.find_log("event=stopping") and daemon.find_log("event=stop_cut_short", "still starting")
+
+
+def test_a_reload_asked_for_while_it_starts_is_done_once_it_is_ready(make_rankd):
+    daemon = make_rankd()
+    daemon.launch()
+    daemon.wait_log("event=starting")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("event=ready")
+    daemon.wait_log("event=reloaded")
+    daemon.stop()
+
+
 def test_binaries_are_hardened_position_independent():
     with open(binary("rankd"), "rb") as f:
         head = f.read(18)

@@ -25,7 +25,7 @@ static inline void open_bench(struct bench *b) {
     struct store_options o = {.dir = b->dir, .map_size = 256u << 20, .max_readers = 8, .create = true};
     assert_int_equal(store_open(&o, &b->store, &e), 0);
     assert_int_equal(engine_new(&b->config, b->store, 2, &b->engine, &e), 0);
-    assert_true(engine_load(b->engine, b->store, &e) >= 0);
+    assert_true(engine_load(b->engine, b->store, NULL, &e) >= 0);
     assert_int_equal(checkpoint_new(b->engine, 0, &b->checkpoint, &e), 0);
     assert_int_equal(engine_source(b->engine, "log", &b->source, &e), 0);
 }

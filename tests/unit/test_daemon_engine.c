@@ -327,9 +327,31 @@ static void test_other_seed_is_refused(void **state) {
     engine_free(b.engine);
     b.config.seed = 2;
     assert_int_equal(engine_new(&b.config, b.store, 2, &b.engine, &e), 0);
-    assert_int_equal(engine_load(b.engine, b.store, &e), ERR_MISMATCH);
+    assert_int_equal(engine_load(b.engine, b.store, NULL, &e), ERR_MISMATCH);
     assert_string_equal(e.field, "model.seed");
     assert_non_null(strstr(e.text, "replay"));
+    b.checkpoint = NULL;
+    free_bench(&b);
+}
+
+static void test_loading_ends_when_it_is_told_to(void **state) {
+    (void)state;
+    struct bench b;
+    struct err e = {0};
+    _Atomic bool stop = true;
+    new_bench(&b);
+    apply_all(&b, 0, RECORDS, 0);
+    assert_int_equal(write_checkpoint(&b), 0);
+    checkpoint_free(b.checkpoint);
+    engine_free(b.engine);
+    assert_int_equal(engine_new(&b.config, b.store, 2, &b.engine, &e), 0);
+    assert_int_equal(engine_load(b.engine, b.store, &stop, &e), ERR_STOPPED);
+    assert_int_equal(b.engine->model->items->n_live, 0); /* after a row, not after all of them */
+    engine_free(b.engine);
+    stop = false;
+    assert_int_equal(engine_new(&b.config, b.store, 2, &b.engine, &e), 0);
+    assert_int_equal(engine_load(b.engine, b.store, &stop, &e), 1);
+    assert_true(b.engine->model->items->n_live > 0);
     b.checkpoint = NULL;
     free_bench(&b);
 }
@@ -343,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_restart_goes_on_where_it_was),
         cmocka_unit_test(test_counts_add_up_and_bad_events_are_kept),
         cmocka_unit_test(test_other_seed_is_refused),
+        cmocka_unit_test(test_loading_ends_when_it_is_told_to),
     };
     return cmocka_run_group_tests(tests, make_expected, NULL);
 }
