@@ -122,7 +122,9 @@ static void test_affinity_comes_from_the_items_that_share_features(void **state)
     assert_int_equal(a.n, 27);
     for (size_t i = 0; i < a.n; i++) {
         const struct recommend_reason *why = &a.reasons[i];
-        unsigned item = (unsigned)atoi(a.hits[i].id.p + 1);
+        char text_of[16];
+        snprintf(text_of, sizeof text_of, "%.*s", (int)a.hits[i].id.n, a.hits[i].id.p);
+        unsigned item = (unsigned)atoi(text_of + 1);
         double sum = 0;
         for (uint32_t k = 0; k < why->n; k++) sum += (double)why->because[k].share;
         assert_true(why->share[TERM_AFFINITY] > 0 && fabs(sum - (double)why->share[TERM_AFFINITY]) < 1e-5);

@@ -196,7 +196,9 @@ static void test_term_from_its_definition(void **state) {
     assert_int_equal(a->n, ITEMS);
     size_t places[2] = {0, 0};
     for (size_t k = 0; k < a->n; k++) {
-        int item = atoi(a->hits[k].id.p + 1);
+        char id[16];
+        snprintf(id, sizeof id, "%.*s", (int)a->hits[k].id.n, a->hits[k].id.p);
+        int item = atoi(id + 1);
         double expected = (double)weight[TERM_SEGMENT] * (twin_term(0, item) + twin_term(2, item));
         assert_true(fabs((double)a->reasons[k].share[TERM_SEGMENT] - expected) < 1e-4 * fabs(expected) + 1e-5);
         places[item >= (int)ITEMS / 2] += k;
