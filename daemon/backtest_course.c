@@ -196,6 +196,7 @@ static int run_ablations(struct backtest_course *b, struct err *e) {
     for (size_t k = 0; k < backtest_n_ablations && rc == 0; k++) {
         const struct backtest_ablation *a = &backtest_ablations[k];
         size_t n = 0;
+        if (a->needs != EVENT_BEHAVIOUR && b->world.table.featured[a->needs] == 0) continue;
         while (n < sizeof a->options / sizeof *a->options && a->options[n]) n++;
         rc = backtest_plan_add(&b->plan, b->plan.points[b->best], a->options, n, e);
         if (rc < 0) break;

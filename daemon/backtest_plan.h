@@ -71,6 +71,7 @@ int backtest_point_file(const struct backtest_point *p, struct buf *out, struct 
 struct backtest_ablation {
     const char *name;       /* "without embeddings" */
     const char *options[4]; /* "section.key=value", ending with NULL */
+    enum event_kind needs;  /* EVENT_ITEM, EVENT_USER: tells something where those have features; else of any log */
 };
 extern const struct backtest_ablation backtest_ablations[];
 extern const size_t backtest_n_ablations;

@@ -10,16 +10,17 @@ static char no_step[] = "events.max_clock_step=none"; /* a log of last year is n
 
 /* Each switch takes one part of the model away. */
 const struct backtest_ablation backtest_ablations[] = {
-    {"without embeddings", {"model.terms=all,-embedding"}},
-    {"without neighbours", {"model.terms=all,-forward,-backward,-successor,-lately"}},
-    {"without forward neighbours", {"model.terms=all,-forward"}},
-    {"without backward neighbours", {"model.terms=all,-backward"}},
-    {"without direct successors", {"model.terms=all,-successor"}},
-    {"without what baskets had lately", {"model.terms=all,-lately"}},
-    {"without trends", {"model.terms=all,-trend_short,-trend_middle,-trend_long"}},
-    {"without content", {"model.terms=all,-affinity,-succession,-feature_trend,-untouched"}},
-    {"without learning of the blend", {"model.blend_step=0", "model.blend_step_neighbours=0"}},
-    {"without the history in the user vector", {"model.history=0"}},
+    {"without embeddings", {"model.terms=all,-embedding"}, EVENT_BEHAVIOUR},
+    {"without neighbours", {"model.terms=all,-forward,-backward,-successor,-lately"}, EVENT_BEHAVIOUR},
+    {"without forward neighbours", {"model.terms=all,-forward"}, EVENT_BEHAVIOUR},
+    {"without backward neighbours", {"model.terms=all,-backward"}, EVENT_BEHAVIOUR},
+    {"without direct successors", {"model.terms=all,-successor"}, EVENT_BEHAVIOUR},
+    {"without what baskets had lately", {"model.terms=all,-lately"}, EVENT_BEHAVIOUR},
+    {"without trends", {"model.terms=all,-trend_short,-trend_middle,-trend_long"}, EVENT_BEHAVIOUR},
+    {"without content", {"model.terms=all,-affinity,-succession,-feature_trend,-untouched"}, EVENT_ITEM},
+    {"without features of users", {"model.user_features=0"}, EVENT_USER},
+    {"without learning of the blend", {"model.blend_step=0", "model.blend_step_neighbours=0"}, EVENT_BEHAVIOUR},
+    {"without the history in the user vector", {"model.history=0"}, EVENT_BEHAVIOUR},
 };
 const size_t backtest_n_ablations = sizeof backtest_ablations / sizeof *backtest_ablations;
 

@@ -132,6 +132,7 @@ static int note_event(struct decoding *d, const struct event *from, struct backt
     int rc = 0;
     ev->kind = (uint8_t)from->kind;
     t->kinds[from->kind]++;
+    t->featured[from->kind] += from->n_features > 0;
     if (from->kind != EVENT_BEHAVIOUR) d->last_user = BACKTEST_NO_ID;
     if (from->kind == EVENT_DELETE) {
         if (from->user.n)

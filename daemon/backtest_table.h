@@ -43,7 +43,8 @@ struct backtest_table {
     uint64_t lines;                  /* behaviour lines: items of behaviour events */
     uint64_t reasons[EVENT_REASONS]; /* records by verdict */
     uint64_t kinds[EVENT_DELETE + 1];
-    uint64_t types_full; /* records of an unknown type when there were EVENT_MAX_TYPES already */
+    uint64_t featured[EVENT_DELETE + 1]; /* of these kinds[], those with features */
+    uint64_t types_full;                 /* records of an unknown type when there were EVENT_MAX_TYPES already */
 };
 
 /* Decodes the log under the configuration's rules, duplicates found as the engine finds them. Types that the

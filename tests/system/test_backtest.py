@@ -1,5 +1,4 @@
 """rankd backtest on a small simulated shop: the same figures however it is run, resumed and stopped; what is judged; every source."""
-import gzip
 import json
 import math
 import os
@@ -12,53 +11,8 @@ import time
 
 import pytest
 
-from rankd import PATIENCE, SANITIZER, binary, clean_environment, poll, run, shop
-
-COSTS = {"events_per_s", "cpu_us_per_event", "peak_bytes"}
-
-
-def distinct(pairs):
-    assert len(dict(pairs)) == len(pairs), f"a key stands twice in {[key for key, _ in pairs]}"
-    return dict(pairs)
-
-
-def backtest(*arguments, code=0, timeout_s=300):
-    """The JSON object that it prints (None when it failed; a key stands in an object once), and what it said on stderr."""
-    done = run("rankd", "backtest", *map(str, arguments), "--json", timeout_s=timeout_s)
-    assert done.returncode == code, done.stderr
-    assert not SANITIZER.search(done.stderr), done.stderr
-    return json.loads(done.stdout, object_pairs_hook=distinct) if code == 0 else None, done.stderr
-
-
-def without_costs(value):
-    if isinstance(value, dict):
-        return {k: without_costs(v) for k, v in value.items() if k not in COSTS}
-    return [without_costs(v) for v in value] if isinstance(value, list) else value
-
-
-def under_test(result):
-    model, = [m for m in result["models"] if m["role"] == "tested"]
-    assert model["name"] == "rankd"
-    return model
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """4,000 events of a small shop as JSON Lines."""
-    path = tmp_path_factory.mktemp("log") / "shop.jsonl"
-    path.write_text("\n".join(shop("--events", "4000", "--users", "400", "--items", "150", "--groups", "8", "--days", "3",
-                                   "--seed", "5")) + "\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def tsv(log):
-    """The same as TSV, without ids."""
-    path = log.with_suffix(".tsv")
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    path.write_text("".join(f"{e['ts'] / 1000:.3f}\t{e['user']}\t{e['item']}\t{e['type']}\n" for e in events))
-    return path
-
+from backtests import backtest, log, tsv, under_test, without_costs
+from rankd import PATIENCE, binary, clean_environment, poll, run, shop
 
 def test_figures_are_the_same_with_one_process_and_two(log, tmp_path):
     options = ["--log", log, "--every", 3, "--seeds", 2, "--baselines", "popularity", "-o", "model.negatives=16,32"]
@@ -371,70 +325,6 @@ def test_learning_on_the_way_beats_a_model_that_was_frozen(tsv):
     frozen, _ = backtest("--log", tsv, "--every", 2, "--skip", 0.3, "--baselines", "none", "--freeze")
     assert under_test(frozen)["events"] == under_test(learning)["events"]
     assert under_test(frozen)["ndcg@20"] < under_test(learning)["ndcg@20"]
-
-
-def test_items_are_known_before_the_log_begins(tsv, tmp_path):
-    items = tmp_path / "items.tsv"
-    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)) + "i900\tgroup=1\tclick\n")
-    result, said = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none", "--cohort", "group")
-    assert (result["protocol"]["items_known"], result["protocol"]["lines_rejected"]) == (150, 1)
-    assert f"{items}:151: bad_record: more than the two columns" in said
-    assert result["protocol"]["cohort"] == "group"
-    parts = {p["part"]: p["events"] for p in under_test(result)["cohorts"]["feature"]}
-    assert set(parts) == {str(k) for k in range(8)}
-    assert sum(parts.values()) == under_test(result)["events"]
-
-
-def test_users_are_known_before_the_log_begins(tsv, tmp_path):
-    users, items = tmp_path / "users.tsv.gz", tmp_path / "items.tsv"
-    known = sorted({line.split("\t")[1] for line in tsv.read_text().splitlines()})
-    lines = [f"{user}\tplan={('pro', 'free')[n % 2]},number={n}\n" for n, user in enumerate(known)]
-    users.write_bytes(gzip.compress("".join([*lines, "newcomer\tplan=pro\n", "\tplan=pro\n", "u1\tplan=pro\tclick\n"]).encode()))
-    items.write_text("".join(f"i{k}\tgroup={k % 8}\n" for k in range(150)))
-    result, said = backtest("--log", tsv, "--users", users, "--items", items, "--every", 5, "--baselines", "none", "--cohort",
-                            "user.plan", "--report", tmp_path / "report")
-    protocol = result["protocol"]
-    assert (protocol["users_file"], protocol["items"]) == (str(users), str(items))
-    assert (protocol["users"], protocol["items_known"]) == (len(known) + 1, 150)
-    assert (protocol["behaviour_lines"], protocol["lines_rejected"]) == (4000, 2)
-    assert protocol["lines_read"] == 4000 + 150 + len(known) + 3
-    assert f"{users}:{len(known) + 2}: bad_record: no user before the first tab" in said
-    assert f"{users}:{len(known) + 3}: bad_record: more than the two columns of user TAB" in said
-    assert str(users) in (tmp_path / "report" / "report.html").read_text()
-    parts = {p["part"]: p["events"] for p in under_test(result)["cohorts"]["feature"]}
-    assert set(parts) == {"pro", "free"}
-    assert sum(parts.values()) == under_test(result)["events"]
-    without, _ = backtest("--log", tsv, "--items", items, "--every", 5, "--baselines", "none")
-    assert without["protocol"]["log_id"] != protocol["log_id"]
-    assert without["protocol"]["digest"] != protocol["digest"]
-
-
-def test_what_users_say_of_themselves_serves_the_first_answers(tmp_path):
-    """The shop's own descriptions beside its log: who has no history is answered better than without them."""
-    users, events = tmp_path / "users.tsv", tmp_path / "log.jsonl"
-    with open(users, "w") as told, open(events, "w") as log:
-        for line in shop("--events", "12000", "--users", "3000", "--items", "150", "--groups", "8", "--describe-users"):
-            event = json.loads(line)
-            if event["type"] == "user":
-                told.write(event["user"] + "\t" + ",".join(f"{k}={v}" for k, v in event["features"].items()) + "\n")
-            else:
-                log.write(line + "\n")
-    options = ["--log", events, "--every", 2, "--baselines", "none"]
-    first = []
-    for more in (["--users", users], [], ["--users", users, "-o", "model.user_features=0"]):
-        result, _ = backtest(*options, *more)
-        part, = [p for p in under_test(result)["cohorts"]["history"] if p["part"] == "none"]
-        first.append(part["ndcg@20"])
-    assert first[0] > max(first[1:])
-
-
-def test_a_file_of_users_that_cannot_be_read_is_refused(tsv, tmp_path):
-    _, said = backtest("--log", tsv, "--users", tmp_path / "none.tsv", code=1)
-    assert said.startswith("rankd: ") and str(tmp_path / "none.tsv") in said
-    broken = tmp_path / "users.tsv.gz"
-    broken.write_bytes(gzip.compress(b"u1\tplan=pro\n" * 5000)[:-20])
-    _, said = backtest("--log", tsv, "--users", broken, code=1)
-    assert said.startswith("rankd: ") and str(broken) in said
 
 
 def test_the_choice_is_made_on_the_part_that_is_not_scored(tsv):

@@ -143,6 +143,8 @@ static void users_are_described_before_the_log_begins(void **state) {
     assert_int_equal(w->log.lines, 5);
     assert_int_equal(w->table.kinds[EVENT_USER], 2);
     assert_int_equal(w->table.kinds[EVENT_ITEM], 0);
+    assert_int_equal(w->table.featured[EVENT_USER], 1); /* w has none */
+    assert_int_equal(w->table.featured[EVENT_ITEM], 0);
     assert_int_equal(w->table.begin_ms, 100000);
     assert_int_equal(w->table.events[0].ts_ms, 100000);
     assert_int_equal(w->table.events[0].user, w->table.events[2].user);
