@@ -9,22 +9,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/base/check.h"
 #include "lib/base/mem.h"
-
-#define ANSWER_LIMIT_S 5
 
 struct probe {
     struct event_base *base;
     struct sockaddr_storage address;
     int address_bytes;
     struct bufferevent *bev; /* NULL: none under way */
-    bool ok;                 /* how the last one ended */
+    struct timeval limit;
+    void (*done)(void *arg, bool ok);
+    void *arg;
 };
 
 static void end(struct probe *p, bool ok) {
-    p->ok = ok;
     bufferevent_free(p->bev);
     p->bev = NULL;
+    p->done(p->arg, ok);
 }
 
 static void on_read(struct bufferevent *bev, void *arg) {
@@ -40,11 +41,14 @@ static void on_event(struct bufferevent *bev, short what, void *arg) {
     if (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT | BEV_EVENT_EOF)) end(arg, false);
 }
 
-int probe_new(struct event_base *base, const char *address, struct probe **out, struct err *e) {
+int probe_new(struct event_base *base, const char *address, uint64_t limit_us, void (*done)(void *arg, bool ok),
+              void *arg, struct probe **out, struct err *e) {
     struct probe *p = mem_zalloc(sizeof *p);
     if (!p) return err_set(e, ERR_NOMEM, "probe", "no memory");
     p->base = base;
-    p->ok = true;
+    p->limit = (struct timeval){(time_t)(limit_us / 1000000), (suseconds_t)(limit_us % 1000000)};
+    p->done = done;
+    p->arg = arg;
     p->address_bytes = sizeof p->address;
     if (evutil_parse_sockaddr_port(address, (struct sockaddr *)&p->address, &p->address_bytes) != 0) {
         mem_free(p);
@@ -60,20 +64,20 @@ int probe_new(struct event_base *base, const char *address, struct probe **out, 
     return 0;
 }
 
-bool probe_serving(struct probe *p) {
-    if (p->bev) return false; /* the one before is not answered yet */
-    bool ok = p->ok;
+void probe_begin(struct probe *p) {
+    CHECK(!p->bev);
     p->bev = bufferevent_socket_new(p->base, -1, BEV_OPT_CLOSE_ON_FREE);
-    if (!p->bev) return ok;
-    const struct timeval limit = {ANSWER_LIMIT_S, 0};
+    if (!p->bev) {
+        p->done(p->arg, false);
+        return;
+    }
     bufferevent_setcb(p->bev, on_read, NULL, on_event, p);
-    bufferevent_set_timeouts(p->bev, &limit, &limit);
+    bufferevent_set_timeouts(p->bev, &p->limit, &p->limit);
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     bufferevent_write(p->bev, request, sizeof request - 1);
     bufferevent_enable(p->bev, EV_READ | EV_WRITE);
     if (bufferevent_socket_connect(p->bev, (struct sockaddr *)&p->address, p->address_bytes) != 0 && p->bev)
         end(p, false);
-    return ok;
 }
 
 void probe_free(struct probe *p) {

@@ -6,9 +6,9 @@
 #include "daemon/cmd.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
-#include "daemon/probe.h"
 #include "daemon/sources.h"
 #include "daemon/stop.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "lib/store/seglog.h"
 
@@ -28,8 +28,7 @@ struct run {
     struct api_metrics *metrics;
     struct workers *workers;
     struct http_tokens *tokens, *admin_tokens;
-    struct probe *probe;
-    uint64_t watchdog_us;
+    struct watchdog *watchdog;
     bool unclean; /* the last run did not end by itself */
     uint64_t sources_started_ns;
     struct position *loaded[DAEMON_MAX_SOURCES]; /* by source: (n_loaded) positions as loaded at start */

@@ -2,7 +2,6 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "daemon/run_priv.h"
@@ -122,12 +121,10 @@ static void watch_learner(struct run *r) {
 
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct run *r = arg;
-    static unsigned ticks;
     (void)fd;
     (void)what;
     watch_replay(r);
     watch_learner(r);
-    if (r->watchdog_us && ++ticks % 8 == 0 && probe_serving(r->probe)) sd_notify(0, "WATCHDOG=1");
 }
 
 int tend_start(struct run *r, struct err *e) {
@@ -139,12 +136,11 @@ int tend_start(struct run *r, struct err *e) {
     stop_take_reloads();
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
     if (!r->tick || event_add(r->tick, &tick) != 0) return err_set(e, ERR_NOMEM, "timer", "no memory");
-    if (sd_watchdog_enabled(0, &r->watchdog_us) <= 0) r->watchdog_us = 0;
-    return probe_new(r->base, r->d.http_bound, &r->probe, e);
+    return watchdog_start(r->base, r->d.http_bound, &r->watchdog, e);
 }
 
 void tend_free(struct run *r) {
-    probe_free(r->probe);
+    watchdog_free(r->watchdog);
     if (r->end) event_free(r->end);
     if (r->reload) event_free(r->reload);
     if (r->tick) event_free(r->tick);

@@ -232,21 +232,59 @@ def test_metrics_are_well_formed_and_documented(rankd):
         assert name.startswith(("rankd_", "process_")), name
 
 
-def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(make_rankd):
+@pytest.fixture
+def supervised(make_rankd):
+    """A daemon, and the socket at which systemd would listen to it."""
     daemon = make_rankd()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(os.path.join(daemon.dir, "notify"))
         notified.settimeout(20 * PATIENCE)
-        daemon.env = {"NOTIFY_SOCKET": os.path.join(daemon.dir, "notify"), "WATCHDOG_USEC": "30000000"}
-        daemon.start()
-        assert notified.recv(4096).decode().splitlines() == ["READY=1", f"STATUS=serving on {daemon.http}"]
-        for _ in range(2):
-            assert notified.recv(4096) == b"WATCHDOG=1"
-        daemon.stop()
+        daemon.env = {"NOTIFY_SOCKET": os.path.join(daemon.dir, "notify")}
+        yield daemon, notified
+
+
+def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(supervised):
+    """Fed as often as it asks for: a hundred times in the time that two seconds between two would not suffice for."""
+    daemon, notified = supervised
+    daemon.env["WATCHDOG_USEC"] = "40000"
+    daemon.start()
+    assert daemon.find_log("event=watchdog", "within_ms=40.000", "fed_each_ms=20.000")
+    assert notified.recv(4096).decode().splitlines() == ["READY=1", f"STATUS=serving on {daemon.http}"]
+    begun = time.monotonic()
+    for _ in range(100):
+        assert notified.recv(4096) == b"WATCHDOG=1"
+    assert time.monotonic() - begun < 50 * PATIENCE
+    daemon.stop()
+    told = notified.recv(4096)
+    while told == b"WATCHDOG=1":
         told = notified.recv(4096)
-        while told == b"WATCHDOG=1":
-            told = notified.recv(4096)
-        assert told == b"STOPPING=1"
+    assert told == b"STOPPING=1"
+
+
+def test_the_watchdog_is_fed_at_half_its_time(supervised):
+    daemon, notified = supervised
+    daemon.env["WATCHDOG_USEC"] = str(3600 * 10 ** 6)
+    daemon.start()
+    assert daemon.find_log("event=watchdog", "fed_each_ms=1800000.000")
+    assert notified.recv(4096).startswith(b"READY=1")
+    assert notified.recv(4096) == b"WATCHDOG=1"
+    notified.settimeout(3)
+    with pytest.raises(TimeoutError):  # one for two seconds would have come by now
+        notified.recv(4096)
+
+
+@pytest.mark.parametrize("asks", [{}, {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}])
+def test_the_watchdog_of_another_process_or_none_is_not_fed(supervised, asks):
+    daemon, notified = supervised
+    daemon.env.update(asks)
+    daemon.start()
+    assert not daemon.find_log("event=watchdog")
+    assert bool(daemon.find_log("event=watchdog_unreadable")) == (asks.get("WATCHDOG_USEC") == "soon")
+    daemon.stop()
+    told = []
+    while b"STOPPING=1" not in told:
+        told.append(notified.recv(4096))
+    assert len(told) == 2 and told[0].startswith(b"READY=1")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
