@@ -12,7 +12,7 @@ import time
 import pytest
 
 from backtests import backtest, log, tsv, under_test, without_costs
-from rankd import PATIENCE, binary, clean_environment, poll, run, shop
+from rankd import PATIENCE, binary, clean_environment, poll, run
 
 def test_figures_are_the_same_with_one_process_and_two(log, tmp_path):
     options = ["--log", log, "--every", 3, "--seeds", 2, "--baselines", "popularity", "-o", "model.negatives=16,32"]
@@ -235,9 +235,9 @@ def test_a_file_without_known_columns_is_refused_with_what_to_do(tmp_path):
     _, said = backtest("--log", path, "--columns", "ts,user,thing", code=2)
     assert "no column is named item" in said
     _, said = backtest("--log", path, "--columns", "ts,user,item", code=2)
-    assert "none of the 2 lines of log and items is an event to learn: 0 cannot be read" in said
+    assert "none of the 2 lines of log, items and users is an event to learn: 0 cannot be read" in said
     _, said = backtest("--log", path, "--columns", "ts,user,item,type", code=2)
-    assert "none of the 2 lines of log and items is an event to learn: 2 cannot be read" in said
+    assert "none of the 2 lines of log, items and users is an event to learn: 2 cannot be read" in said
     path.write_text("")
     _, said = backtest("--log", path, code=2)
     assert "the log has no line" in said
