@@ -183,6 +183,13 @@ SOURCE_SET(set_reconnects, reconnects)
 SOURCE_SET(set_breaks, breaks)
 SOURCE_SET(set_waits, waits)
 
+SET(set_unread) {
+    for (size_t i = 0; i < m->d->n_sources; i++) {
+        const struct source *s = &m->d->sources[i];
+        put(m, metric, one("source", s->name), (double)atomic_load_explicit(&s->n_unread, memory_order_relaxed));
+    }
+}
+
 /* --- intake and answers --- */
 
 SET(set_intake_requests) {

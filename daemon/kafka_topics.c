@@ -77,7 +77,9 @@ static struct kafka_partition *part_new(struct kafka_topic *t) {
 
 /* Makes the partitions up to n - 1. False when memory is refused. */
 static bool grow(struct source_kafka *k, struct kafka_topic *t, uint32_t n) {
-    if (n > SOURCE_MAX_PARTITIONS) {
+    uint32_t unread = n > SOURCE_MAX_PARTITIONS ? n - SOURCE_MAX_PARTITIONS : 0;
+    atomic_store_explicit(&t->source->n_unread, unread, memory_order_relaxed);
+    if (unread) {
         log_limited(&k->limit_other, LOG_ERROR, "kafka_partitions",
                     " topic=%s found=%" PRIu32 " limit=%d do=\"use fewer partitions: the rest is not read\"", t->name,
                     n, SOURCE_MAX_PARTITIONS);

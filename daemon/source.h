@@ -36,6 +36,7 @@ struct source {     /* one name in the journal; a Kafka thread serves several (o
     /* relaxed atomics, any thread */
     _Atomic int state; /* enum source_state */
     _Atomic uint32_t n_partitions;
+    _Atomic uint32_t n_unread;                   /* partitions past SOURCE_MAX_PARTITIONS */
     _Atomic uint64_t end[SOURCE_MAX_PARTITIONS]; /* offset behind the newest record known to exist */
     _Atomic uint64_t
         sent[SOURCE_MAX_PARTITIONS]; /* offset behind the last record put into the inbox, at start the position */

@@ -104,6 +104,7 @@ void store_scan_end(struct store_scan *c);
 struct store_size {
     uint64_t file_bytes, used_bytes, free_bytes; /* free: the rest of the file, given back or never used */
     uint64_t last_commit_bytes;                  /* pages written by the last commit */
+    uint64_t spilled; /* transactions since the store was opened that reached dirty_bytes, or LMDB's own bound */
 };
 int store_size(struct store *s, struct store_size *out, struct err *e) ERR_MUST_CHECK;
 

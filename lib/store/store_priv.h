@@ -42,7 +42,7 @@ struct store {
 
     /* Any thread. */
     atomic_bool needs_reopen;
-    atomic_uint_least64_t last_commit_bytes;
+    atomic_uint_least64_t last_commit_bytes, spilled;
 
     /* The pool of read transactions, guarded by lock: slots[0..n_idle) are reset and wait for use. */
     pthread_mutex_t lock;
@@ -77,9 +77,11 @@ static inline MDB_val store_val(struct slice s) { return (MDB_val){s.n, (void *)
 int store_row_put(MDB_txn *mt, MDB_dbi dbi, enum store_table table, struct slice key, struct slice value);
 
 /* store_spill.c. begin: right after LMDB's. tend: before a value of value_n bytes is put, or one is deleted; 0 or what
- * LMDB answers. end: right after LMDB's commit or abort of the transaction, whose id was asked for before. */
+ * LMDB answers. count: right before LMDB's commit or abort. end: right after LMDB's commit or abort of the transaction,
+ * whose id was asked for before. */
 void store_spill_begin(struct store_txn *t);
 int store_spill_tend(struct store_txn *t, size_t value_n);
+void store_spill_count(struct store_txn *t);
 void store_spill_end(MDB_env *env, MDB_txn *mt, size_t id);
 
 /* store_scan.c: pages in use and given back, seen by a read transaction. */

@@ -138,6 +138,7 @@ int store_size(struct store *s, struct store_size *out, struct err *e) {
     *out = (struct store_size){.file_bytes = file,
                                .used_bytes = used,
                                .free_bytes = file - used,
-                               .last_commit_bytes = atomic_load(&s->last_commit_bytes)};
+                               .last_commit_bytes = atomic_load(&s->last_commit_bytes),
+                               .spilled = atomic_load(&s->spilled)};
     return 0;
 }

@@ -63,14 +63,29 @@ struct lmdb_txn {
     size_t *spilled; /* numbers of the pages written early; its allocation begins one before */
 };
 
+static struct lmdb_txn head_of(MDB_txn *mt) {
+    struct lmdb_txn head;
+    memcpy(&head, mt, sizeof head);
+    return head;
+}
+
+static bool is_head(const struct lmdb_txn *head, const MDB_env *env, size_t id) {
+    return head->env == env && head->id == id && !head->parent;
+}
+
+void store_spill_count(struct store_txn *t) {
+    if (!version_is(17, 99)) return;
+    struct lmdb_txn head = head_of(t->mt);
+    if (is_head(&head, t->s->env, mdb_txn_id(t->mt)) && head.spilled) atomic_fetch_add(&t->s->spilled, 1);
+}
+
 /* LMDB up to 0.9.24 forgets the list of pages written early at the end of a transaction (ITS#9155): 8 bytes for each of
  * them, a megabyte for a large checkpoint. The object of the one write transaction lives as long as the environment,
  * and the pointer in it stays until the next one begins. */
 void store_spill_end(MDB_env *env, MDB_txn *mt, size_t id) {
-    struct lmdb_txn head;
     if (!version_is(17, 24)) return;
-    memcpy(&head, mt, sizeof head);
-    if (head.env != env || head.id != id || head.parent || !head.spilled) return;
+    struct lmdb_txn head = head_of(mt);
+    if (!is_head(&head, env, id) || !head.spilled) return;
     free(head.spilled - 1);
     head.spilled = NULL;
     memcpy(mt, &head, sizeof head);

@@ -125,6 +125,7 @@ int store_commit(struct store_txn *t, struct err *e) {
         return store_fail(s, rc, "committing", e);
     }
     size_t id = mdb_txn_id(t->mt);
+    store_spill_count(t);
     rc = mdb_txn_commit(t->mt);
     store_spill_end(s->env, t->mt, id);
     t->mt = NULL;
@@ -142,6 +143,7 @@ void store_abort(struct store_txn *t) {
     if (!t || !t->mt) return;
     MDB_txn *mt = t->mt;
     size_t id = mdb_txn_id(mt);
+    store_spill_count(t);
     mdb_txn_abort(mt);
     store_spill_end(t->s->env, mt, id);
     t->mt = NULL;

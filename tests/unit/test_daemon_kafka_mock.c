@@ -222,6 +222,32 @@ static void no_position(void *arg, const char *name, uint32_t partition, struct 
     *out = (struct position){0};
 }
 
+static void test_partitions_past_the_bound_are_counted(void **state) {
+    struct fixture *f = *state;
+    struct event_rules rules = {.types = {"click"}, .n_types = 1, .max_event_bytes = 65536, .max_basket = 10};
+    struct source *s = calloc(1, sizeof *s);
+    struct inbox *q = inbox_new(1 << 20);
+    _Atomic bool stopping = false;
+    struct source_env env = {&f->config, &rules, q, no_position, NULL, &stopping};
+    struct source_kafka *k;
+    struct err e = {0};
+    rd_kafka_mock_topic_create(f->cluster, "wide", SOURCE_MAX_PARTITIONS + 3, 1);
+    f->config.kafka_topics = "wide:click";
+    assert_int_equal(source_init(s, "kafka:wide", UINT32_MAX, 0, &e), 0);
+    assert_int_equal(source_kafka_new(&env, s, 1, &k, &e), 0);
+    assert_int_equal(source_kafka_start(k, &e), 0);
+    while (s->n_partitions == 0) clock_sleep_ms(5);
+    assert_int_equal(s->n_partitions, SOURCE_MAX_PARTITIONS);
+    assert_int_equal(s->n_unread, 3);
+    stopping = true;
+    inbox_close(q);
+    source_kafka_join(k);
+    source_kafka_free(k);
+    source_done(s);
+    inbox_free(q);
+    free(s);
+}
+
 /* Refused fetches in the middle: every record is delivered once, in order. */
 static void test_refused_fetches(void **state) {
     enum { N = 2000 };
@@ -295,6 +321,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refused_by_broker, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deadline_bound_and_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_fetches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_partitions_past_the_bound_are_counted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,39 @@ static void test_memory_is_bounded_and_comes_back(void **state) {
     assert_true(often < once + BOUND);
 }
 
+static uint64_t spilled(struct store *s) {
+    struct store_size size;
+    assert_int_equal(store_size(s, &size, &e), 0);
+    return size.spilled;
+}
+
+static void test_transactions_that_reach_the_bound_are_counted(void **state) {
+    (void)state;
+    struct store *s = open_store(BOUND);
+    struct store_txn *t;
+    char key[4];
+    assert_int_equal(spilled(s), 0);
+    for (uint32_t version = 1; version <= 4; version++) {
+        uint64_t before = spilled(s);
+        assert_int_equal(change(s, version, &t), 0);
+        if (version == 3)
+            store_abort(t);
+        else
+            assert_int_equal(store_commit(t, &e), 0);
+        assert_int_equal(spilled(s), before + 1);
+        assert_int_equal(store_begin(s, &t, &e), 0); /* a small one after a large one */
+        assert_int_equal(store_put(t, STORE_USER, store_key_u32(version, key), slice_str("v"), &e), 0);
+        assert_int_equal(store_commit(t, &e), 0);
+        assert_int_equal(spilled(s), before + 1);
+    }
+    store_close(s);
+    s = open_store(64u << 20); /* large enough */
+    assert_int_equal(change(s, 5, &t), 0);
+    assert_int_equal(store_commit(t, &e), 0);
+    assert_int_equal(spilled(s), 0);
+    store_close(s);
+}
+
 /* Values of many pages, which LMDB counts as one page each. */
 static void test_memory_of_large_values_is_bounded(void **state) {
     (void)state;
@@ -271,6 +304,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_failed_early_write_fails_the_transaction, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_kill_in_the_middle_leaves_the_old_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_is_bounded_and_comes_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_transactions_that_reach_the_bound_are_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_of_large_values_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_full_map_is_an_error, set_up, tear_down),
     };
