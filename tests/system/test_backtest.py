@@ -371,8 +371,8 @@ def test_topics_are_read_from_and_to_offsets_and_times(kafka, topic, log):
 def test_help_explains_every_option():
     done = run("rankd", "backtest", "--help")
     assert done.returncode == 0
-    for option in ("log", "items", "users", "format", "columns", "kafka", "journal", "from", "to", "every", "skip", "serial", "shuffle-ties",
-                   "targets", "repeats", "keep-used", "cold", "train-until", "freeze", "choose", "seeds", "random", "jobs",
+    for option in ("log", "items", "users", "format", "columns", "kafka", "journal", "from", "to", "every", "skip", "serial",
+                   "shuffle-ties", "targets", "repeats", "keep-used", "cold", "train-until", "freeze", "choose", "seeds", "random", "jobs",
                    "baselines", "ablations", "preset", "cohort", "report", "json"):
         assert re.search(rf"--{option}\b", done.stdout), option
     assert run("rankd", "backtest").returncode == 2
