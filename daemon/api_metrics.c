@@ -7,6 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/model/feature.h"
 #include "lib/model/item_aside.h"
+#include "lib/model/segment.h"
 
 #define TEXT_004 "text/plain; version=0.0.4; charset=utf-8"
 

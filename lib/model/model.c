@@ -382,35 +382,39 @@ int model_describe_item(struct model *m, struct slice id, int available, int64_t
     return rc < 0 ? rc : items_describe(m->items, row, available, expires_ms, e);
 }
 
+/* Once it is done: an event that waits for a checkpoint comes again. */
+static void note_left_out(struct model *m, size_t n, uint32_t most) {
+    if (n > most) add_stat(&m->stats.features_left_out, n - most);
+}
+
 int model_set_features(struct model *m, struct slice id, const struct slice *features, size_t n, struct err *e) {
     uint32_t row = items_find(m->items, id);
     bool any = false;
     CHECK(row != ITEM_NONE);
-    if (n > m->params.item_features) add_stat(&m->stats.features_left_out, n - m->params.item_features);
     int rc = features_describe(m->features, row, features, n, &any, e);
+    if (rc == 0) note_left_out(m, n, m->params.item_features);
     if (rc == 0) items_set_described(m->items, row, any);
     if (rc == 0) kin_start(m, row);
     return rc;
 }
 
-/* Who is as good as not described gets no row for it. */
+/* Where features of users do not count nobody gets a row for having some. */
 static int set_user_features(struct model *m, struct slice id, const struct slice *features, size_t n, struct err *e) {
     uint16_t rows[MODEL_MAX_FEATURES];
-    uint32_t found = segments_rows(&m->params, features, n, rows);
     struct user_row *user;
     if (m->params.user_features == 0) return 0;
-    if (n > m->params.user_features) add_stat(&m->stats.features_left_out, n - m->params.user_features);
     int rc = users_touch(m->users, id, &user, e);
-    return rc == 0 ? users_set_features(m->users, &user, rows, found, e) : rc;
+    if (rc == 0) rc = users_set_features(m->users, &user, rows, segments_rows(&m->params, features, n, rows), e);
+    if (rc == 0) note_left_out(m, n, m->params.user_features);
+    return rc;
 }
 
 int model_describe_user(struct model *m, struct slice id, struct slice text, const struct slice *features, size_t n,
                         struct err *e) {
     int rc = set_user_features(m, id, features, n, e);
-    if (rc < 0) return rc;
-    if (ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0)
-        return err_set(e, ERR_NOMEM, "users", "no memory for a description");
-    return 0;
+    if (rc == 0 && ops_put(&m->ops, MODEL_PUT_USER_TEXT, id, text) < 0)
+        rc = err_set(e, ERR_NOMEM, "users", "no memory for a description");
+    return rc;
 }
 
 int model_erase_user(struct model *m, struct slice id, struct err *e) {

@@ -68,12 +68,18 @@ int segments_touch(struct model *m, const struct history *h, uint32_t n, struct 
     return rc;
 }
 
+static void set_count(struct segments *s, uint32_t row, double log_count) {
+    bool is_new = row != SEGMENT_ALL && segment_log_count(s, row) <= ITEM_NO_COUNT && log_count > ITEM_NO_COUNT;
+    if (is_new) atomic_fetch_add_explicit(&s->n_known, 1, memory_order_relaxed);
+    atomic_store_explicit(&s->log_count[row], log_count, memory_order_relaxed);
+}
+
 /* One more at t. */
 static void count(struct model *m, uint32_t row, float w, int64_t t_ms) {
     struct segments *s = m->segments;
     int64_t t = t_ms + neighbours_aged(m->neighbours, NEIGHBOUR_SEGMENT); /* alarms age all of them alike */
     double shift = (double)t / (double)m->params.count_half_life_ms + (w != 1 ? fm_log2((double)w) : 0);
-    atomic_store_explicit(&s->log_count[row], decay_add(segment_log_count(s, row), shift), memory_order_relaxed);
+    set_count(s, row, decay_add(segment_log_count(s, row), shift));
     s->dirty[row / SEGMENT_BLOCK] = true;
 }
 
@@ -108,7 +114,6 @@ int segments_load(struct segments *s, uint32_t block, struct slice value, struct
     struct cursor c = {(const uint8_t *)value.p, value.n, false};
     if (block >= SEGMENT_BLOCKS || value.n != (end_of(block) - block * SEGMENT_BLOCK) * sizeof(double))
         return err_set(e, ERR_CORRUPT, "segment", "block %u of %u: %zu bytes", block, SEGMENT_BLOCKS, value.n);
-    for (uint32_t row = block * SEGMENT_BLOCK; row < end_of(block); row++)
-        atomic_store_explicit(&s->log_count[row], cursor_f64(&c), memory_order_relaxed);
+    for (uint32_t row = block * SEGMENT_BLOCK; row < end_of(block); row++) set_count(s, row, cursor_f64(&c));
     return 0;
 }

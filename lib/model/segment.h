@@ -34,6 +34,7 @@ struct segments {
     const struct model_params *params;
     _Atomic double *log_count; /* (SEGMENT_ROWS + 1) log2 of N_v, plus clock / half-life; ITEM_NO_COUNT */
     bool dirty[SEGMENT_BLOCKS];
+    _Atomic uint32_t n_known; /* segments of which something is known; any thread */
 };
 
 /* ERR_NOMEM. params outlive it. */

@@ -51,6 +51,7 @@ def test_a_newcomer_is_answered_what_his_kind_takes(kinds):
     stranger = kinds.recommend("stranger", k=39)
     assert stranger["basis"] == "popular" and len(set(taste_of(items_of(stranger)))) == 3
     assert kinds.metrics().value("rankd_recommend_answers_total", basis="described") == 3
+    assert kinds.metrics().value("rankd_segments") == 4  # three colours, and whoever reads the newsletter
     history = kinds.recommend("new-red", k=5, history="blue-1")
     assert history["basis"] == "history"
 
@@ -80,6 +81,7 @@ def test_segments_survive_a_restart_and_a_replay(kinds):
     before, digest = kinds.recommend("new-green", k=30, explain=1), kinds.digest()[0]
     assert before["basis"] == "described" and "green-3" not in items_of(before)
     kinds.restart()
+    assert kinds.metrics().value("rankd_segments") == 4
     assert kinds.recommend("new-green", k=30, explain=1)["items"] == before["items"]
     assert kinds.recommend("gone", k=5)["basis"] == "popular"
     assert kinds.digest()[0] == digest

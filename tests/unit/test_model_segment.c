@@ -50,7 +50,7 @@ static void learn(unsigned user, unsigned item, int64_t t) {
     assert_int_equal(model_learn(m, &ev, NULL), 0);
 }
 
-static struct model *open_model(uint32_t user_features) {
+static struct model *open_with_cache(uint32_t user_features, uint64_t user_cache) {
     const struct user_backing none = {NULL, NULL};
     struct model_params p = shop_params();
     struct model *opened;
@@ -59,9 +59,11 @@ static struct model *open_model(uint32_t user_features) {
     p.max_clock_step_ms = -1;
     p.user_items = 100;
     p.neighbours = 64;
-    assert_int_equal(model_new(&p, kernel_pick("portable"), 1u << 24, &none, 2, &opened, &e), 0);
+    assert_int_equal(model_new(&p, kernel_pick("portable"), user_cache, &none, 2, &opened, &e), 0);
     return opened;
 }
+
+static struct model *open_model(uint32_t user_features) { return open_with_cache(user_features, 1u << 24); }
 
 static int setup(void **state) {
     (void)state;
@@ -270,6 +272,44 @@ static void test_descriptions(void **state) {
     assert_int_equal(users_find(m->users, id_of(id, 'u', 3))->n_features, 0);
 }
 
+/* More described users than the cache holds wait for a checkpoint. What was refused has left nothing behind, and comes
+ * again. */
+static void test_descriptions_wait_for_room(void **state) {
+    (void)state;
+    struct slice many[12];
+    char id[16], texts[12][16];
+    struct err e;
+    int rc = 0;
+    uint64_t n = 0, listed;
+    recommend_free(r);
+    model_free(m);
+    m = open_with_cache(8, 65536);
+    assert_int_equal(recommend_new(m, 0, &r, NULL), 0);
+    for (unsigned k = 0; k < 12; k++) {
+        snprintf(texts[k], sizeof texts[k], "f:n=%u", k);
+        many[k] = slice_str(texts[k]);
+    }
+    while (rc == 0 && n < 10000) {
+        rc = model_describe_user(m, id_of(id, 'u', (unsigned)n), slice_str("{}"), many, 12, &e);
+        n += rc == 0;
+        model_publish(m);
+    }
+    assert_int_equal(rc, ERR_FULL);
+    assert_string_equal(e.field, "users");
+    assert_true(n > 50);
+    assert_null(users_find(m->users, id_of(id, 'u', (unsigned)n)));
+    for (unsigned again = 0; again < 3; again++)
+        assert_int_equal(model_describe_user(m, id_of(id, 'u', (unsigned)n), slice_str("{}"), many, 12, &e), ERR_FULL);
+    assert_int_equal(atomic_load(&m->stats.features_left_out), 4 * n);
+    struct user_list *list = users_checkpoint_begin(m->users, &listed);
+    assert_int_equal(listed, n);
+    while (users_list_next(m->users, list)) {
+    }
+    users_checkpoint_end(m->users, list, true);
+    describe((unsigned)n, many, 12);
+    assert_int_equal(atomic_load(&m->stats.features_left_out), 4 * (n + 1));
+}
+
 static void test_switched_off(void **state) {
     (void)state;
     char id[16];
@@ -325,6 +365,8 @@ static void test_stored_and_back(void **state) {
     }
     assert_true(taken >= 2 && taken <= 4); /* three features and everybody */
     assert_int_equal(segments_load(other->segments, SEGMENT_BLOCKS, slice_of(bytes.p, 0), &e), ERR_CORRUPT);
+    assert_int_equal(atomic_load(&m->segments->n_known), 3);
+    assert_int_equal(atomic_load(&other->segments->n_known), 3);
     for (uint32_t row = 0; row <= SEGMENT_ALL; row++)
         assert_true(segment_log_count(m->segments, row) == segment_log_count(other->segments, row));
     for (uint32_t block = 0; block < SEGMENT_BLOCKS; block++) assert_false(segments_take(m->segments, block, &bytes));
@@ -371,6 +413,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_term_from_its_definition, setup, teardown),
         cmocka_unit_test_setup_teardown(test_basis, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_descriptions_wait_for_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_switched_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alarms_age_all_alike, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stored_and_back, setup, teardown),
