@@ -79,11 +79,12 @@ struct event {
     int64_t expires_ms;       /* EVENT_NO_TIME when not said; -1 for null (never expires) */
     struct slice description; /* EVENT_ITEM, EVENT_USER: the whole event as it came (no _arrival), to be stored */
     /* EVENT_ITEM, EVENT_USER: what categories and features say, each string once, in the order categories, bands and
-     * values, words: cat:a, cat:a/b        each prefix of a category path (levels parted by / or >) band:price=5
-     * floor(log2 v) of a number above 0 whose name is among the rules' bands f:brand=Acme          any other text,
-     * number or truth value, as it came; each element of a list word:shoe             each word, in small letters, of a
-     * text whose name is among the rules' words At most EVENT_MAX_FEATURES of at most EVENT_MAX_FEATURE bytes;
-     * n_left_out counts what was too much or too long.
+     * values, words:
+     *   cat:a, cat:a/b        each prefix of a category path (levels parted by / or >)
+     *   band:price=5          floor(log2 v) of a number above 0 whose name is among the rules' bands
+     *   f:brand=Acme          any other text, number or truth value, as it came; each element of a list
+     *   word:shoe             each word, in small letters, of a text whose name is among the rules' words
+     * At most EVENT_MAX_FEATURES of at most EVENT_MAX_FEATURE bytes; n_left_out counts what was too much or too long.
      */
     const struct slice *features; /* (n_features) */
     size_t n_features, n_left_out;

@@ -70,6 +70,14 @@ def test_bad_examples_are_refused_with_their_reason(rankd, reason, line):
     assert reason in ("duplicate_key", "unknown_type") or not in_schema(event)
 
 
+@pytest.mark.parametrize("about", ("user", "item"))
+def test_users_and_items_are_described_in_the_same_way(rankd, about):
+    good = {"type": about, about: "x", "ts": 1700000000, "categories": ["gold/annual", 7], "features": {"since": 2019}}
+    assert in_schema(good) and judge(rankd, json.dumps(good)) is None
+    for bad in ({"categories": "gold"}, {"categories": [["gold"]]}, {"features": ["gold"]}, {"features": {"a": {"b": 1}}}):
+        assert not in_schema({**good, **bad}) and judge(rankd, json.dumps({**good, **bad})) == "bad_field"
+
+
 def test_the_page_names_every_reason_of_the_metrics(rankd):
     served = {dict(series)["reason"] for series in rankd.metrics()["rankd_events_skipped_total"]}
     named = {reason for reason, _, _ in REASONS} | {"no_memory"}
