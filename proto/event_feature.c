@@ -1,4 +1,5 @@
-/* What a description says of an item or a user as short strings that others of his kind share: categories, bands, values, words. */
+/* What a description says of an item or a user as short strings that others of his kind share: categories, bands,
+ * values, words. */
 #include <stdio.h>
 #include <string.h>
 

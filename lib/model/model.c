@@ -398,11 +398,10 @@ int model_set_features(struct model *m, struct slice id, const struct slice *fea
     return rc;
 }
 
-/* Where features of users do not count nobody gets a row for having some. */
 static int set_user_features(struct model *m, struct slice id, const struct slice *features, size_t n, struct err *e) {
     uint16_t rows[MODEL_MAX_FEATURES];
     struct user_row *user;
-    if (m->params.user_features == 0) return 0;
+    if (m->params.user_features == 0) return 0; /* nobody gets a row for having some */
     int rc = users_touch(m->users, id, &user, e);
     if (rc == 0) rc = users_set_features(m->users, &user, rows, segments_rows(&m->params, features, n, rows), e);
     if (rc == 0) note_left_out(m, n, m->params.user_features);
