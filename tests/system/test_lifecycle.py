@@ -254,11 +254,12 @@ def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(supervised):
     for _ in range(100):
         assert notified.recv(4096) == b"WATCHDOG=1"
     assert time.monotonic() - begun < 50 * PATIENCE
-    daemon.stop()
+    daemon.signal(signal.SIGTERM)  # and be read meanwhile: the socket holds few datagrams, who sends more waits
     told = notified.recv(4096)
     while told == b"WATCHDOG=1":
         told = notified.recv(4096)
     assert told == b"STOPPING=1"
+    assert daemon.wait_exit() == 0
 
 
 def test_the_watchdog_is_fed_at_half_its_time(supervised):
