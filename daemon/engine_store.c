@@ -12,7 +12,25 @@
 
 enum journal_kind { JOURNAL_RUN = 1, JOURNAL_EPOCH = 2 };
 
+/* Half-lives by which weights are stored as they grow, not as they stand (lib/model/decay.h, neighbour.h): read with
+ * another one, what is old would outweigh everything new, or nothing. */
+#define N_FIXED 7
+struct fixed {
+    const char *option;
+    int64_t ms;
+};
+static void fixed_half_lives(const struct model_params *p, struct fixed out[N_FIXED]) {
+    const struct fixed all[N_FIXED] = {
+        {"model.trend_short", p->trend_half_life_ms[0]},   {"model.trend_middle", p->trend_half_life_ms[1]},
+        {"model.trend_long", p->trend_half_life_ms[2]},    {"model.count_half_life", p->count_half_life_ms},
+        {"model.pair_half_life", p->pair_half_life_ms},    {"model.successor_half_life", p->successor_half_life_ms},
+        {"model.lately_half_life", p->lately_half_life_ms}};
+    memcpy(out, all, sizeof all);
+}
+
 void engine_encode_state(const struct engine *g, struct buf *out) {
+    struct fixed fixed[N_FIXED];
+    fixed_half_lives(&g->model->params, fixed);
     buf_put_u32(out, g->model->params.dim);
     buf_put_u64(out, g->model->params.seed);
     buf_put_u64(out, g->generation);
@@ -31,6 +49,7 @@ void engine_encode_state(const struct engine *g, struct buf *out) {
     for (int k = 0; k <= EVENT_DELETE; k++) buf_put_u64(out, g->kinds[k]);
     buf_put_u8(out, EVENT_REASONS);
     for (int k = 0; k < EVENT_REASONS; k++) buf_put_u64(out, g->skipped[k]);
+    for (int k = 0; k < N_FIXED; k++) buf_put_u64(out, (uint64_t)fixed[k].ms);
 }
 
 void engine_encode_run(const struct engine *g, const struct engine_run *run, struct buf *out) {
@@ -120,16 +139,37 @@ struct loaded { /* the META row */
     int64_t clock_ms;
 };
 
+#define CHOICES "set %s back, or start with an empty rankd.data_dir and replay the log into it (rankd replay)"
+
+static int check_model(const struct engine *g, struct cursor *c, struct err *e) {
+    const struct model_params *p = &g->model->params;
+    uint32_t dim = cursor_u32(c);
+    uint64_t seed = cursor_u64(c);
+    if (!c->failed && (dim != p->dim || seed != p->seed))
+        return err_set(e, ERR_MISMATCH, dim != p->dim ? "model.dim" : "model.seed",
+                       "the data directory was made with model.dim = %u and model.seed = %llu, the configuration says "
+                       "%u and %llu: " CHOICES,
+                       dim, (unsigned long long)seed, p->dim, (unsigned long long)p->seed, "them");
+    return 0;
+}
+
+static int check_half_lives(const struct engine *g, struct cursor *c, struct err *e) {
+    struct fixed fixed[N_FIXED];
+    fixed_half_lives(&g->model->params, fixed);
+    for (int k = 0; k < N_FIXED; k++) {
+        int64_t ms = (int64_t)cursor_u64(c);
+        if (!c->failed && ms != fixed[k].ms)
+            return err_set(e, ERR_MISMATCH, fixed[k].option,
+                           "the data directory was made with %s = %lldms, the configuration says %lldms: " CHOICES,
+                           fixed[k].option, (long long)ms, (long long)fixed[k].ms, "it");
+    }
+    return 0;
+}
+
 static int load_state(struct engine *g, struct slice bytes, struct loaded *l, struct err *e) {
     struct cursor c = {(const uint8_t *)bytes.p, bytes.n, false};
-    uint32_t dim = cursor_u32(&c);
-    uint64_t seed = cursor_u64(&c);
-    if (!c.failed && (dim != g->model->params.dim || seed != g->model->params.seed))
-        return err_set(e, ERR_MISMATCH, dim != g->model->params.dim ? "model.dim" : "model.seed",
-                       "the data directory was made with model.dim = %u and model.seed = %llu, the configuration says "
-                       "%u and %llu: "
-                       "set them back, or start with an empty rankd.data_dir and replay the log into it (rankd replay)",
-                       dim, (unsigned long long)seed, g->model->params.dim, (unsigned long long)g->model->params.seed);
+    int rc = check_model(g, &c, e);
+    if (rc < 0) return rc;
     g->generation = cursor_u64(&c);
     g->sequence = cursor_u64(&c);
     g->learned = cursor_u64(&c);
@@ -151,6 +191,8 @@ static int load_state(struct engine *g, struct slice bytes, struct loaded *l, st
         uint64_t v = cursor_u64(&c);
         if (k < EVENT_REASONS) g->skipped[k] = v;
     }
+    rc = check_half_lives(g, &c, e);
+    if (rc < 0) return rc;
     if (c.failed) return err_set(e, ERR_CORRUPT, "meta", "the state row is cut short");
     engine_loaded_epoch(g, epoch);
     return 0;

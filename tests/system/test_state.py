@@ -77,12 +77,14 @@ def test_a_second_daemon_and_every_tool_leave_a_running_directory_alone(rankd):
     assert not os.path.exists(os.path.join(rankd.data_dir, "running"))
 
 
-@pytest.mark.parametrize("option, asked, made", [("model.dim=32", "32", "64"), ("model.seed=7", "7", "1")])
-def test_another_dimension_or_seed_names_both_values_and_the_choices(stored, option, asked, made):
+@pytest.mark.parametrize("option, asked, made", [("model.dim=32", "32", "64"), ("model.seed=7", "7", "1"),
+                                                 ("model.trend_short=12h", "43200000ms", "21600000ms"),
+                                                 ("model.lately_half_life=1d", "86400000ms", "604800000ms")])
+def test_what_is_fixed_for_a_directory_names_both_values_and_the_choices(stored, option, asked, made):
     before = tree_digest(stored.data_dir)
     said = refused(stored, option)
     name = option.split("=")[0]
-    for part in (name, asked, made, "set them back", "empty", "replay"):
+    for part in (name, asked, made, " back", "empty", "replay"):
         assert part in said, said
     assert tree_digest(stored.data_dir) == before
     stored.start()

@@ -334,6 +334,38 @@ static void test_other_seed_is_refused(void **state) {
     free_bench(&b);
 }
 
+/* Each half-life by which counts are stored as they grow. */
+static void test_other_half_lives_are_refused(void **state) {
+    (void)state;
+    struct bench b;
+    struct err e;
+    new_bench(&b);
+    apply_all(&b, 0, 10, 0);
+    assert_int_equal(write_checkpoint(&b), 0);
+    checkpoint_free(b.checkpoint);
+    b.checkpoint = NULL;
+    struct {
+        const char *option;
+        int64_t *ms;
+    } fixed[] = {{"model.trend_short", &b.config.trend_ms[0]},
+                 {"model.trend_middle", &b.config.trend_ms[1]},
+                 {"model.trend_long", &b.config.trend_ms[2]},
+                 {"model.count_half_life", &b.config.count_half_life_ms},
+                 {"model.pair_half_life", &b.config.pair_half_life_ms},
+                 {"model.successor_half_life", &b.config.successor_half_life_ms},
+                 {"model.lately_half_life", &b.config.lately_half_life_ms}};
+    for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++) {
+        for (int same = 0; same < 2; same++) {
+            *fixed[k].ms += same ? -1 : 1;
+            engine_free(b.engine);
+            assert_int_equal(engine_new(&b.config, b.store, 2, &b.engine, &e), 0);
+            assert_int_equal(engine_load(b.engine, b.store, NULL, &e), same ? 1 : ERR_MISMATCH);
+            if (!same) assert_string_equal(e.field, fixed[k].option);
+        }
+    }
+    free_bench(&b);
+}
+
 static void test_loading_ends_when_it_is_told_to(void **state) {
     (void)state;
     struct bench b;
@@ -365,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_restart_goes_on_where_it_was),
         cmocka_unit_test(test_counts_add_up_and_bad_events_are_kept),
         cmocka_unit_test(test_other_seed_is_refused),
+        cmocka_unit_test(test_other_half_lives_are_refused),
         cmocka_unit_test(test_loading_ends_when_it_is_told_to),
     };
     return cmocka_run_group_tests(tests, make_expected, NULL);
