@@ -62,7 +62,7 @@ static void check_event(const struct event *ev, const struct event_context *c, s
         MUST(c->own_log || inside(ev->description, json));
     }
     MUST(c->own_log || ev->arrival_ms == EVENT_NO_TIME);
-    MUST(ev->n_features <= EVENT_MAX_FEATURES && (ev->kind == EVENT_ITEM || ev->n_features + ev->n_left_out == 0));
+    MUST(ev->n_features <= EVENT_MAX_FEATURES && (described || ev->n_features + ev->n_left_out == 0));
     for (size_t i = 0; i < ev->n_features; i++) {
         MUST(ev->features[i].n > 2 && ev->features[i].n <= EVENT_MAX_FEATURE && utf8_valid(ev->features[i]));
         for (size_t k = 0; k < i; k++) MUST(!slice_equal(ev->features[i], ev->features[k]));
