@@ -441,6 +441,22 @@ def shop(*arguments):
     return done.stdout.splitlines()
 
 
+def click(n, user, item):
+    """The n-th second's click."""
+    return {"type": "click", "user": user, "item": item, "ts": 1700000000 + n}
+
+
+def describe(daemon, *events):
+    """Sends what only the admin listener takes; the daemon has learned it then."""
+    before = daemon.status()["sequence"]
+    daemon.admin("POST", "/v1/events", list(events))
+    daemon.wait_learned(before + len(events))
+
+
+def items_of(answer):
+    return [x["item"] for x in answer["items"]]
+
+
 def with_baskets(lines, every=5):
     """The same lines, but one event in so many is of several items: its own and those of the two events before it."""
     out, items = [], []

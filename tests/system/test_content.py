@@ -1,28 +1,14 @@
 """Side features: an item that was described and never touched is ranked for those who like what it is."""
 import pytest
 
-from rankd import poll
+from rankd import click, describe, items_of, poll
 
 TASTES = ("red", "green", "blue")
-
-
-def click(n, user, item):
-    return {"type": "click", "user": user, "item": item, "ts": 1700000000 + n}
 
 
 def item_event(item, taste, **more):
     return {"type": "item", "item": item, "ts": 1700000000, "categories": [f"shoes/{taste}"],
             "features": {"title": f"A {taste} shoe", "price": 20}, **more}
-
-
-def describe(daemon, *events):
-    before = daemon.status()["sequence"]
-    daemon.admin("POST", "/v1/events", list(events))
-    daemon.wait_learned(before + len(events))
-
-
-def items_of(answer):
-    return [x["item"] for x in answer["items"]]
 
 
 @pytest.fixture

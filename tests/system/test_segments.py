@@ -3,27 +3,13 @@ import json
 
 import pytest
 
-from rankd import run, shop
+from rankd import click, describe, items_of, run, shop
 
 TASTES = ("red", "green", "blue")
 
 
 def user_event(user, taste, **more):
     return {"type": "user", "user": user, "ts": 1700000000, "features": {"colour": taste, "newsletter": True, **more}}
-
-
-def click(n, user, item):
-    return {"type": "click", "user": user, "item": item, "ts": 1700000000 + n}
-
-
-def describe(daemon, *events):
-    before = daemon.status()["sequence"]
-    daemon.admin("POST", "/v1/events", list(events))
-    daemon.wait_learned(before + len(events))
-
-
-def items_of(answer):
-    return [x["item"] for x in answer["items"]]
 
 
 def taste_of(items):

@@ -222,6 +222,16 @@ static void no_position(void *arg, const char *name, uint32_t partition, struct 
     *out = (struct position){0};
 }
 
+static void end_source(struct source_kafka *k, struct source *s, struct inbox *q, _Atomic bool *stopping) {
+    *stopping = true;
+    inbox_close(q);
+    source_kafka_join(k);
+    source_kafka_free(k);
+    source_done(s);
+    inbox_free(q);
+    free(s);
+}
+
 static void test_partitions_past_the_bound_are_counted(void **state) {
     struct fixture *f = *state;
     struct event_rules rules = {.types = {"click"}, .n_types = 1, .max_event_bytes = 65536, .max_basket = 10};
@@ -239,13 +249,7 @@ static void test_partitions_past_the_bound_are_counted(void **state) {
     while (s->n_partitions == 0) clock_sleep_ms(5);
     assert_int_equal(s->n_partitions, SOURCE_MAX_PARTITIONS);
     assert_int_equal(s->n_unread, 3);
-    stopping = true;
-    inbox_close(q);
-    source_kafka_join(k);
-    source_kafka_free(k);
-    source_done(s);
-    inbox_free(q);
-    free(s);
+    end_source(k, s, q, &stopping);
 }
 
 /* Refused fetches in the middle: every record is delivered once, in order. */
@@ -301,13 +305,7 @@ static void test_refused_fetches(void **state) {
     assert_int_equal(s->breaks, 0);
     assert_int_equal(s->n_partitions, 1);
     assert_int_not_equal(s->state, SOURCE_STOPPED);
-    stopping = true;
-    inbox_close(q);
-    source_kafka_join(k);
-    source_kafka_free(k);
-    source_done(s);
-    inbox_free(q);
-    free(s);
+    end_source(k, s, q, &stopping);
 }
 
 int main(void) {
